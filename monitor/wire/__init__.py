@@ -1,0 +1,1 @@
+"""Frames to datagrams and stream octets: link layers, IP with defragmentation, UDP and TCP."""
