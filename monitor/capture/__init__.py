@@ -1,0 +1,1 @@
+"""Where frames come from: the netfilter queue and capture files."""

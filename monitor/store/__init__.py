@@ -1,0 +1,1 @@
+"""Where associations live: in SQLite, in Redis or Valkey, in memory."""
