@@ -1,5 +1,6 @@
 """The exceptions: what cannot be told for sure, each with a name and a configured outcome."""
 
+from collections.abc import Callable
 from enum import StrEnum
 
 
@@ -46,3 +47,7 @@ class DecodeError(Exception):
         super().__init__(f"{name}: {detail}")
         self.name = name
         self.detail = detail
+
+
+Report = Callable[[ExceptionName, str], None]
+"""How a decoder tells of trouble that does not keep it from reading on: the name and one line of detail."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from monitor.exceptions import ExceptionName
+
 
 @dataclass(frozen=True, slots=True)
 class Via:
@@ -39,6 +41,8 @@ class Message:
     cseq: int
     vias: tuple[Via, ...]
     """Topmost first."""
+    troubles: tuple[tuple[ExceptionName, str], ...] = ()
+    """What was odd and did not keep the message from being read, in the order found."""
 
     def header(self, name: str) -> bytes | None:
         """The value of the first header field ``name`` (lower case), None where there is none."""

@@ -29,8 +29,10 @@ class Datagram:
 
     flow: Flow
     payload: bytes
-    truncated: bool = False
-    """The capture holds fewer octets than the IP or UDP length says."""
+    trouble: WireError | None = None
+    """Why the payload may not be what the receiver reads: truncated, or fragments that disagree."""
+    alternative: bytes | None = None
+    """The other reading, where fragments disagree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Segment:
 
     flow: Flow
     sequence: int
+    acknowledgment: int
     flags: int
     payload: bytes
-    truncated: bool = False
+    trouble: WireError | None = None
+    """As in ``Datagram``."""

@@ -1,0 +1,48 @@
+"""The policy that a message is judged under: the SPD entry of RFC 4301 §4.4.1, one for each kind of peer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from monitor.exceptions import ExceptionName, Outcome
+from monitor.wire.frame import NANOSECONDS
+
+DEFAULT_OUTCOMES: Mapping[ExceptionName, Outcome] = MappingProxyType(
+    {
+        ExceptionName.MALFORMED: Outcome.ALERT,
+        ExceptionName.AMBIGUOUS: Outcome.DENY,
+        ExceptionName.TRUNCATED: Outcome.DENY,
+        ExceptionName.LIMIT: Outcome.DENY,
+        ExceptionName.UNSUPPORTED: Outcome.ALERT,
+        ExceptionName.UNDECRYPTABLE: Outcome.ACCEPT,
+        ExceptionName.BAD_SIGNATURE: Outcome.DENY,
+        ExceptionName.UNTRUSTED_SIGNER: Outcome.ALERT,
+        ExceptionName.IDENTITY_MISMATCH: Outcome.ALERT,
+        ExceptionName.STORE_UNAVAILABLE: Outcome.DENY,
+        ExceptionName.OVERLOAD: Outcome.DENY,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is asked of the messages that this policy takes."""
+
+    name: str = "default"
+    relays: frozenset[bytes] = frozenset()
+    """Packed addresses of trusted relays, whose Via entries are believed."""
+    b2bua: frozenset[bytes] = frozenset()
+    """Packed addresses of B2BUAs that copy keys from one leg to the other."""
+    moves: bool = False
+    """Whether a party may go on from a new source (handover, NAT rebinding)."""
+    prefix_ipv4: int = 32
+    """Leading bits of an IPv4 source that are bound."""
+    prefix_ipv6: int = 128
+    originator: Literal["ignore", "alert", "deny"] = "alert"
+    originator_silence: int = 30 * 24 * 3600 * NANOSECONDS
+    """After this long without a message the originator's source is bound anew (nanoseconds)."""
+    strict: bool = False
+    """Whether ``duplicate-key`` and ``rekey-missing`` deny."""
+    outcomes: Mapping[ExceptionName, Outcome] = field(default=DEFAULT_OUTCOMES)
+    """What each exception means."""
