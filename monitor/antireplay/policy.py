@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from monitor.exceptions import ExceptionName, Outcome
+from monitor.wire.address import same_network
 from monitor.wire.frame import NANOSECONDS
 
 DEFAULT_OUTCOMES: Mapping[ExceptionName, Outcome] = MappingProxyType(
@@ -46,3 +47,8 @@ class Policy:
     """Whether ``duplicate-key`` and ``rekey-missing`` deny."""
     outcomes: Mapping[ExceptionName, Outcome] = field(default=DEFAULT_OUTCOMES)
     """What each exception means."""
+
+    def same_source(self, one: bytes, other: bytes) -> bool:
+        """Whether two packed source addresses count as one under this policy's binding."""
+        prefix = self.prefix_ipv4 if len(one) == 4 else self.prefix_ipv6
+        return same_network(one, other, prefix)

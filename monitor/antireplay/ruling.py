@@ -1,7 +1,7 @@
 """Rulings: a verdict with its one reason."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class Verdict(StrEnum):
@@ -11,8 +11,8 @@ class Verdict(StrEnum):
     DENY = "deny"
 
 
-class Reason(StrEnum):
-    """The one reason of a ruling; accepts first, then denials in the order in which they take precedence."""
+class Reason(Enum):
+    """The one reason of a ruling: accepts from the freshest on, then denials, the first to be named first."""
 
     FIRST_USE = "first-use"
     RETRANSMISSION = "retransmission"
@@ -33,18 +33,24 @@ class Reason(StrEnum):
     ORIGINATOR_MOVED = "originator-moved"
     """Denies where the policy says so; an alert by default."""
 
+    rank: int
+
+    def __str__(self) -> str:
+        return self.value
+
     @property
     def verdict(self) -> Verdict:
         """The verdict that goes with the reason."""
-        return Verdict.DENY if _ORDER[self] >= _ORDER[Reason.KEY_REUSED] else Verdict.ACCEPT
+        return Verdict.DENY if self.denies else Verdict.ACCEPT
 
     @property
-    def rank(self) -> int:
-        """Place in the order of declaration."""
-        return _ORDER[self]
+    def denies(self) -> bool:
+        """Whether the reason is a denial."""
+        return self.rank >= Reason.KEY_REUSED.rank
 
 
-_ORDER = {reason: index for index, reason in enumerate(Reason)}
+for _rank, _reason in enumerate(Reason):
+    _reason.rank = _rank
 
 
 @dataclass(frozen=True, slots=True)

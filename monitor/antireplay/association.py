@@ -1,0 +1,211 @@
+"""Associations: what is known of a fingerprint, the security association of RFC 4301 §4.4.2."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from monitor.antireplay.observation import Endpoint, Observation, Tier
+from monitor.antireplay.window import Seen, Window
+
+VERSION = 1
+"""Of the record's form; the first item of each record."""
+MAX_LEGS = 4
+"""Hops and B2BUA legs that one fingerprint may be seen on."""
+MAX_ENDPOINTS = 16
+"""Media endpoints remembered of one key."""
+
+
+class RecordError(Exception):
+    """A stored record that cannot be read: the store is damaged or of a newer version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One dialog, seen at one hop, in which one party uses the fingerprint."""
+
+    call: bytes
+    sender: str
+    peer: str | None
+    """The other party; None while the key was only seen in a request outside a dialog."""
+    source: bytes
+    destination: bytes
+    first: int
+    """Nanoseconds since the epoch."""
+    own: Window
+    """Over the sender's requests."""
+    answers: Window
+    """Over the peer's requests, which the sender answers."""
+    endpoints: tuple[Endpoint, ...]
+
+    @classmethod
+    def of(cls, seen: Observation) -> Self:
+        """The leg that a first sighting opens."""
+        window = Window().with_message(seen.transaction, seen.time)
+        own, answers = (window, Window()) if seen.transaction.status is None else (Window(), window)
+        return cls(
+            seen.call,
+            seen.sender,
+            seen.peer,
+            seen.source,
+            seen.destination,
+            seen.time,
+            own,
+            answers,
+            seen.endpoints[:MAX_ENDPOINTS],
+        )
+
+    def window(self, seen: Observation) -> Window:
+        """The window of the message's requester."""
+        return self.own if seen.transaction.status is None else self.answers
+
+    def with_window(self, seen: Observation, window: Window) -> Self:
+        """The leg with the window of the message's requester put in place."""
+        if seen.transaction.status is None:
+            return replace(self, own=window)
+        return replace(self, answers=window)
+
+    def with_message(self, seen: Observation) -> Self:
+        """The leg after one more accepted message."""
+        leg = self.with_window(seen, self.window(seen).with_message(seen.transaction, seen.time))
+        return replace(
+            leg,
+            peer=leg.peer if leg.peer is not None else _settled_peer(seen),
+            endpoints=seen.endpoints[:MAX_ENDPOINTS] or leg.endpoints,
+        )
+
+    def same_dialog(self, seen: Observation) -> bool:
+        """Whether the message names this leg's dialog, from whichever side."""
+        if self.call != seen.call:
+            return False
+        if seen.sender == self.sender:
+            return self._peer_fits(seen.peer, seen)
+        return seen.peer == self.sender and self._peer_fits(seen.sender, seen)
+
+    def _peer_fits(self, peer: str | None, seen: Observation) -> bool:
+        if peer is None or self.peer == peer:
+            return True
+        if self.peer is not None:
+            return False
+        if seen.transaction.status is not None and peer == seen.sender:
+            return True  # a response makes the dialog that its To tag names (RFC 3261 §12.1)
+        others = seen.dialog.others
+        return not others or peer in others
+
+
+def _settled_peer(seen: Observation) -> str | None:
+    # A key offered outside a dialog belongs to each fork that answers: only a dialog's first and
+    # only known answerer is settled on, forks stay told apart by the dialog record.
+    return seen.peer if not seen.dialog.others else None
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """What is known of a fingerprint."""
+
+    tier: Tier
+    legs: tuple[Leg, ...]
+    """The first is where the fingerprint was first seen."""
+    paired: bool = False
+    """A B2BUA has carried it to its other leg."""
+    held: bytes = b""
+    """What the envelope of this content fingerprint held, as ``toolbox`` encodes it."""
+
+    @classmethod
+    def of(cls, seen: Observation) -> Self:
+        """The association that a first sighting makes."""
+        return cls(seen.tier, (Leg.of(seen),))
+
+    @property
+    def first(self) -> Leg:
+        """The leg where the fingerprint was first seen."""
+        return self.legs[0]
+
+    def with_leg(self, leg: Leg, instead_of: Leg | None = None) -> Self:
+        """The association with one leg replaced, or added."""
+        if instead_of is None:
+            return replace(self, legs=(*self.legs, leg))
+        return replace(self, legs=tuple(leg if each is instead_of else each for each in self.legs))
+
+    def encode(self) -> bytes:
+        """The record for the store."""
+        legs = [
+            [
+                leg.call.hex(),
+                leg.sender,
+                leg.peer,
+                leg.source.hex(),
+                leg.destination.hex(),
+                leg.first,
+                _plain(leg.own),
+                _plain(leg.answers),
+                leg.endpoints,
+            ]
+            for leg in self.legs
+        ]
+        items = [VERSION, self.tier.value, legs, int(self.paired), self.held.decode("ascii")]
+        return _encode(items).encode()
+
+    @classmethod
+    def decode(cls, record: bytes) -> Self:
+        """Read a record.
+
+        :raises RecordError: it is not one of this version.
+        """
+        try:
+            version, tier, legs, paired, held = json.loads(record)
+            if version != VERSION:
+                raise RecordError(f"association record of version {version}, this program reads {VERSION}")
+            return cls(Tier(tier), tuple(map(_leg, legs)), bool(paired), held.encode("ascii"))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise RecordError(f"association record cannot be read: {error}") from None
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def _plain(window: Window) -> list[Any]:
+    if window.highest < 0:
+        return []
+    latest = [
+        [seen.method, seen.cseq, seen.first, seen.branches, seen.answers, seen.relayed, seen.onward]
+        for seen in window.latest
+    ]
+    return [window.lowest, window.highest, window.bitmap, latest]
+
+
+def _window(items: list[Any]) -> Window:
+    if not items:
+        return Window()
+    lowest, highest, bitmap, latest = items
+    return Window(
+        lowest,
+        highest,
+        bitmap,
+        tuple(
+            Seen(
+                method,
+                cseq,
+                first,
+                tuple(branches),
+                tuple((code, time) for code, time in answers),
+                tuple(relayed),
+                tuple(onward),
+            )
+            for method, cseq, first, branches, answers, relayed, onward in latest
+        ),
+    )
+
+
+def _leg(items: list[Any]) -> Leg:
+    call, sender, peer, source, destination, first, own, answers, endpoints = items
+    return Leg(
+        bytes.fromhex(call),
+        sender,
+        peer,
+        bytes.fromhex(source),
+        bytes.fromhex(destination),
+        first,
+        _window(own),
+        _window(answers),
+        tuple((host, port) for host, port in endpoints),
+    )

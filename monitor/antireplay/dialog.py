@@ -1,0 +1,223 @@
+"""Dialogs: what the judge must know of a call beyond the keys (RFC 3261 §12).
+
+A record stands for all dialogs that one initial requester opened under one Call-ID, since forks share the
+offer's key. It is made by the first accepted message that bears key material and followed from then on.
+Only parties at an address bound to the dialog can change it: whoever else sends a BYE ends nothing.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from monitor.antireplay.association import RecordError
+from monitor.antireplay.observation import DialogView
+from monitor.antireplay.policy import Policy
+
+VERSION = 1
+MAX_OTHERS = 16
+"""Forks remembered of one call; a further one counts as unknown."""
+MAX_BOUND = 16
+"""Addresses bound to one call."""
+CALL_ID_SHOWN = 128
+"""Characters of the Call-ID kept for people."""
+RETRIED = frozenset({401, 407, 422, 491})
+"""Final responses that ask for another try and so end nothing (RFC 3261 §22.2, RFC 4028 §6, §14.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One SIP message as a dialog sees it."""
+
+    method: str
+    cseq: int
+    status: int | None
+    requester: str
+    """Party of the From."""
+    responder: str | None
+    """Party of the To; None in a request outside a dialog."""
+    source: bytes
+    """Effective source (packed)."""
+    destination: bytes
+    time: int
+    known: bool = False
+    """The message bore key material that is bound to its source in this dialog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """The last INVITE of one party."""
+
+    cseq: int
+    closed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    """What one initial requester opened under one Call-ID."""
+
+    call_id: str
+    initiator: str
+    bound: tuple[bytes, ...] = ()
+    """Addresses of its parties (packed)."""
+    others: tuple[str, ...] = ()
+    """Parties that answered."""
+    initial: int = -1
+    """CSeq number of the initial INVITE, -1 where it was not seen."""
+    confirmed: bool = False
+    failed: int | None = None
+    """When the initial INVITE was cancelled or finally refused, with no later one accepted."""
+    ended: tuple[tuple[str, int], ...] = ()
+    """Answering parties whose dialog had its BYE, and when."""
+    invites: tuple[tuple[str, Invite], ...] = ()
+    """By requester."""
+
+    @classmethod
+    def opened_by(cls, event: Event, call_id: str) -> Self:
+        """The record that the first accepted message with key material makes."""
+        return cls(
+            call_id[:CALL_ID_SHOWN],
+            event.requester,
+            (event.source,),
+            confirmed=event.status is None and event.responder is not None,
+        )
+
+    def involves(self, one: str, other: str | None) -> int:
+        """How well a record fits two parties: 0 not, 1 by its initiator, 2 by both."""
+        if self.initiator not in (one, other):
+            return 0
+        answering = other if one == self.initiator else one
+        return 2 if answering is None or answering in self.others else 1
+
+    def view(self, requester: str, responder: str | None) -> DialogView:
+        """What the judge needs of it for a message between two parties."""
+        other = responder if requester == self.initiator else requester
+        ended = dict(self.ended)
+        if other is not None and other in ended:
+            end: int | None = ended[other]
+        elif self.failed is not None:
+            end = self.failed
+        elif ended and all(each in ended for each in self.others):
+            end = max(ended.values())
+        else:
+            end = None
+        invite = dict(self.invites).get(requester)
+        return DialogView(
+            frozenset(self.others),
+            end,
+            invite.cseq if invite else None,
+            invite.closed if invite else None,
+        )
+
+    def after(self, event: Event, policy: Policy) -> Self:
+        """The record after one more message; itself where the message changes nothing."""
+        if not (event.known or self._binds(event.source, policy)):
+            return self
+        dialog = self._bind(event)
+        return dialog._request(event) if event.status is None else dialog._response(event, event.status)
+
+    def _binds(self, source: bytes, policy: Policy) -> bool:
+        return any(policy.same_source(address, source) for address in self.bound)
+
+    def _bind(self, event: Event) -> Self:
+        bound = self.bound
+        addresses: Iterable[bytes] = (event.source,)
+        if event.status is None and event.method == "INVITE":
+            addresses = (event.source, event.destination)
+        for address in addresses:
+            if address not in bound and len(bound) < MAX_BOUND:
+                bound = (*bound, address)
+        return self if bound is self.bound else replace(self, bound=bound)
+
+    def _request(self, event: Event) -> Self:
+        other = event.responder if event.requester == self.initiator else event.requester
+        dialog = self
+        if event.method == "INVITE":
+            invite = dict(self.invites).get(event.requester)
+            if invite is None or event.cseq > invite.cseq:
+                dialog = dialog._with_invite(event.requester, Invite(event.cseq))
+                if event.responder is None:
+                    dialog = replace(dialog, initial=event.cseq, failed=None)
+        elif event.method == "BYE" and other is not None and other not in dict(self.ended):
+            return replace(self, ended=(*self.ended[-MAX_OTHERS + 1 :], (other, event.time)))
+        elif event.method == "CANCEL" and event.cseq == self.initial:
+            return dialog._fail(event.time)
+        if other is not None and not dialog.others:
+            dialog = replace(dialog, others=(other,))
+        return dialog
+
+    def _response(self, event: Event, status: int) -> Self:
+        if event.method != "INVITE" or status <= 100:
+            return self
+        dialog = self
+        other = event.responder if event.requester == self.initiator else event.requester
+        if status < 300 and other is not None and other not in self.others and len(self.others) < MAX_OTHERS:
+            dialog = replace(dialog, others=(*dialog.others, other))
+        invite = dict(dialog.invites).get(event.requester)
+        if invite is None or event.cseq > invite.cseq:
+            invite = Invite(event.cseq)
+            dialog = dialog._with_invite(event.requester, invite)
+        of_initial = event.requester == self.initiator and not self.confirmed
+        if status >= 200 and invite.cseq == event.cseq and invite.closed is None:
+            dialog = dialog._with_invite(event.requester, replace(invite, closed=event.time))
+        if 200 <= status < 300 and of_initial:
+            return replace(dialog, confirmed=True, failed=None)
+        if status >= 300 and of_initial and status not in RETRIED and event.cseq >= self.initial:
+            return dialog._fail(event.time)
+        return dialog
+
+    def _fail(self, time: int) -> Self:
+        return self if self.confirmed or self.failed is not None else replace(self, failed=time)
+
+    def _with_invite(self, requester: str, invite: Invite) -> Self:
+        # Two parties at the most count in one dialog; forks that re-INVITE take turns in the second place.
+        kept = [(party, each) for party, each in self.invites if party != requester]
+        return replace(self, invites=(*kept[-1:], (requester, invite)))
+
+    def encode(self) -> bytes:
+        """The record for the store."""
+        items = [
+            VERSION,
+            "dialog",
+            self.call_id,
+            self.initiator,
+            [address.hex() for address in self.bound],
+            self.others,
+            self.initial,
+            int(self.confirmed),
+            self.failed,
+            self.ended,
+            [[party, invite.cseq, invite.closed] for party, invite in self.invites],
+        ]
+        return _encode(items).encode()
+
+    @classmethod
+    def decode(cls, record: bytes) -> Self:
+        """Read a record.
+
+        :raises RecordError: it is not one of this version.
+        """
+        try:
+            return cls._from(json.loads(record))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise RecordError(f"dialog record cannot be read: {error}") from None
+
+    @classmethod
+    def _from(cls, items: list[Any]) -> Self:
+        version, kind, call_id, initiator, bound, others, initial, confirmed, failed, ended, invites = items
+        if (version, kind) != (VERSION, "dialog"):
+            raise RecordError(f"dialog record of version {version}, this program reads {VERSION}")
+        return cls(
+            call_id,
+            initiator,
+            tuple(map(bytes.fromhex, bound)),
+            tuple(others),
+            initial,
+            bool(confirmed),
+            failed,
+            tuple((party, time) for party, time in ended),
+            tuple((party, Invite(cseq, closed)) for party, cseq, closed in invites),
+        )
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode

@@ -1,0 +1,64 @@
+"""Fingerprints: keyed hashes of what must be used once, never the thing itself.
+
+Each kind of thing has a label of its own, so that octets of one kind never match those of another.
+"""
+
+import hmac
+
+SPI_OCTETS = 4
+"""A Security Parameters Index has 32 bits (RFC 4303 §2.1)."""
+
+
+class Fingerprinter:
+    """Makes fingerprints under the site secret: HMAC-SHA-256, 32 octets.
+
+    :param secret: the site secret; 16 octets or more.
+    :raises ValueError: the secret is too short.
+    """
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < 16:
+            raise ValueError("the site secret needs at least 16 octets")
+        self._secret = secret
+
+    def _hash(self, label: bytes, octets: bytes) -> bytes:
+        return hmac.digest(self._secret, label + b"\0" + octets, "sha256")
+
+    def master_key(self, octets: bytes) -> bytes:
+        """Of the decoded key‖salt of one SDES ``inline:`` parameter."""
+        return self._hash(b"master-key", octets)
+
+    def mikey(self, octets: bytes) -> bytes:
+        """Of a whole MIKEY message (RFC 3830)."""
+        return self._hash(b"mikey", octets)
+
+    def wrapped_key(self, octets: bytes) -> bytes:
+        """Of one encryptedKey of an envelope, normalised."""
+        return self._hash(b"wrapped-key", octets)
+
+    def content(self, octets: bytes) -> bytes:
+        """Of the encrypted content of an envelope."""
+        return self._hash(b"content", octets)
+
+    def call(self, call_id: str) -> bytes:
+        """Of a Call-ID; compared byte by byte (RFC 3261 §8.1.1.4)."""
+        return self._hash(b"call", call_id.encode("utf-8", "surrogateescape"))
+
+    def dialog(self, call_id: str, tag: str) -> bytes:
+        """Of a Call-ID with the tag of the initial requester."""
+        return self._hash(b"dialog", f"{call_id}\0{tag}".encode("utf-8", "surrogateescape"))
+
+    def originator(self, identity: str) -> bytes:
+        """Of who a message is from: a certificate's hash or an address-of-record."""
+        return self._hash(b"originator", identity.encode("utf-8", "surrogateescape"))
+
+    def check(self) -> bytes:
+        """What a store keeps to tell that it was made under this secret."""
+        return self._hash(b"check", b"")
+
+
+def spi(fingerprint: bytes) -> str:
+    """The SPI shown to people: the first 32 bits of a fingerprint in hexadecimal."""
+    return fingerprint[:SPI_OCTETS].hex()

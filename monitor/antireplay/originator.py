@@ -1,0 +1,57 @@
+"""Originators: who a message is from, bound to the source of their first message with key material.
+
+The signer's certificate names the originator, else the address-of-record of the party whose body bears
+the key. The binding lasts until the originator has been silent from its source for the policy's time.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Self
+
+from monitor.antireplay.association import RecordError
+from monitor.antireplay.policy import Policy
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Originator:
+    """The source that an originator is bound to."""
+
+    source: bytes
+    """Packed address."""
+    last: int
+    """When it was last heard from there (nanoseconds)."""
+
+    def encode(self) -> bytes:
+        """The record for the store."""
+        return json.dumps([VERSION, "originator", self.source.hex(), self.last]).encode()
+
+    @classmethod
+    def decode(cls, record: bytes) -> Self:
+        """Read a record.
+
+        :raises RecordError: it is not one of this version.
+        """
+        try:
+            version, kind, source, last = json.loads(record)
+            if (version, kind) != (VERSION, "originator"):
+                raise RecordError(f"originator record of version {version}, this program reads {VERSION}")
+            return cls(bytes.fromhex(source), last)
+        except (ValueError, TypeError) as error:
+            raise RecordError(f"originator record cannot be read: {error}") from None
+
+
+def hear(
+    originator: Originator | None, source: bytes, time: int, policy: Policy, moved: bool = False
+) -> tuple[bool, Originator]:
+    """One more accepted message of an originator.
+
+    :param moved: the policy allowed the move, so that the binding follows.
+    :returns: whether this is a new source for a known originator, and the binding as it is to be.
+    """
+    if originator is None or moved or time - originator.last > policy.originator_silence:
+        return False, Originator(source, time)
+    if policy.same_source(originator.source, source):
+        return False, replace(originator, last=max(originator.last, time))
+    return True, originator
