@@ -1,0 +1,280 @@
+"""Frames from a netfilter queue, and their verdicts (libnetfilter_queue, by the netfilterqueue package).
+
+The package asks the kernel for 4016 octets of each packet and reads into 4096. Here the queue is bound
+with nothing copied, then configured by a netlink message of our own: whole packets, the queue's length,
+and its flags. The socket is read here too, so a batch has a bound and a full buffer is counted.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from netfilterqueue import COPY_NONE, COPY_PACKET, NetfilterQueue
+
+from monitor.wire.frame import Frame
+
+LINKTYPE_RAW = 101
+"""An IP packet with nothing before it."""
+COPY_RANGE = 0xFFFF - 4
+"""Octets of a packet that one netlink attribute holds: longer packets are truncated."""
+READ_SIZE = 128 * 1024
+"""Octets of one read: a whole packet with all the attributes around it."""
+DEFAULT_LENGTH = 16384
+"""Packets that wait in the kernel for a verdict; beyond it they are dropped, or passed when failing open."""
+DEFAULT_BUFFER = 32 * 1024 * 1024
+"""Octets of the socket's receive buffer."""
+STATISTICS = Path("/proc/self/net/netfilter/nfnetlink_queue")
+
+_CONFIG = 3 << 8 | 2  # NFNL_SUBSYS_QUEUE, NFQNL_MSG_CONFIG
+_REQUEST_ACK = 1 | 4  # NLM_F_REQUEST, NLM_F_ACK
+_ERROR = 2  # NLMSG_ERROR, an acknowledgment when its code is 0
+_HEADER = struct.Struct("=IHHII")
+_CFG_PARAMS, _CFG_QUEUE_MAXLEN, _CFG_MASK, _CFG_FLAGS = 2, 3, 4, 5
+_FAIL_OPEN, _GSO = 1, 4
+_SO_RCVBUFFORCE = 33
+_SO_TIMESTAMP = 29
+_CAP_NET_ADMIN = 12
+
+
+class QueueError(Exception):
+    """The queue cannot be had or kept. One line, with the mend."""
+
+
+class Packet(Protocol):
+    """A packet that waits in the kernel for its verdict, given once, at any time and in any order."""
+
+    def accept(self) -> None: ...
+    def drop(self) -> None: ...
+
+
+Arrival = tuple[Frame, Packet]
+"""A frame with the packet to give the verdict to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The kernel's account of a queue."""
+
+    length: int
+    """Packets that wait for a verdict, read by us or not."""
+    dropped: int
+    """Packets that found the queue full."""
+    user_dropped: int
+    """Packets that found the socket's receive buffer full."""
+
+
+class Queue:
+    """One bound netfilter queue.
+
+    :param number: of the queue, as in the kernel rule (0 to 65535).
+    :param length: packets that may wait for a verdict.
+    :param buffer: octets of the socket's receive buffer, beyond ``net.core.rmem_max`` if need be.
+    :param fail_open: whether packets pass unjudged while the queue is full.
+    :param gso: whether the kernel may hand over large TCP segments before it cuts them (NFQA_CFG_F_GSO).
+    :raises QueueError: no permission, no such facility, or the queue belongs to another process.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        length: int = DEFAULT_LENGTH,
+        buffer: int = DEFAULT_BUFFER,
+        fail_open: bool = False,
+        gso: bool = False,
+    ) -> None:
+        self.number = number
+        self._arrivals: list[Arrival] = []
+        self._now = 0
+        self._frames = 0
+        self._bound = _bind(number, self._take)
+        self._socket = socket.socket(fileno=os.dup(self._bound.get_fd()))
+        self._reader = _Reader(self._socket)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer)
+            # The kernel stamps packets with their time of arrival while some socket asks for it.
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMP, 1)
+            flags = (_FAIL_OPEN if fail_open else 0) | (_GSO if gso else 0)
+            self._configure(
+                _attribute(_CFG_QUEUE_MAXLEN, struct.pack(">I", length))
+                + _attribute(_CFG_MASK, struct.pack(">I", _FAIL_OPEN | _GSO))
+                + _attribute(_CFG_FLAGS, struct.pack(">I", flags))
+            )
+            self._copy(COPY_PACKET)
+        except OSError as error:
+            self.close()
+            raise QueueError(f"queue {number} cannot be configured: {error.strerror}") from error
+
+    @property
+    def overruns(self) -> int:
+        """Times that the receive buffer was found to have overflowed (ENOBUFS)."""
+        return self._reader.overruns
+
+    def fileno(self) -> int:
+        """The descriptor to wait on for packets."""
+        return self._socket.fileno()
+
+    def receive(self, now: int, limit: int) -> list[Arrival]:
+        """The packets that wait to be read, at most ``limit``, without waiting for more.
+
+        :param now: nanoseconds since the epoch, the time of frames that the kernel gives no time.
+        :raises QueueError: the socket failed for good.
+        """
+        arrivals: list[Arrival] = []
+        self._arrivals = arrivals
+        self._now = now
+        self._reader.left = limit
+        try:
+            self._bound.run_socket(self._reader)
+        except OSError as error:
+            raise QueueError(f"queue {self.number} cannot be read: {error.strerror}") from error
+        return arrivals
+
+    def pause(self) -> None:
+        """Take no further packets in: the kernel drops what comes from now on; verdicts go on."""
+        try:
+            self._copy(COPY_NONE)
+        except OSError as error:
+            raise QueueError(f"queue {self.number} cannot be paused: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Unbind; the kernel drops what still waits for a verdict. A second call does nothing."""
+        self._bound.unbind()
+        self._socket.close()
+
+    def statistics(self) -> Statistics | None:
+        """The kernel's account, None where it may not be read."""
+        return _statistics(self.number)
+
+    def _take(self, packet: Any) -> None:
+        # An exception here would reach the caller of receive(), and the packet would wait for ever.
+        try:
+            self._frames += 1
+            self._arrivals.append((self._frame(packet), packet))
+        except Exception:
+            packet.drop()
+
+    def _frame(self, packet: Any) -> Frame:
+        data = packet.get_payload()
+        stamp = packet.get_timestamp()
+        return Frame(
+            self._frames,
+            round(stamp * 1_000_000) * 1000 if stamp else self._now,
+            LINKTYPE_RAW,
+            data,
+            wire_length(data),
+            packet.mark,
+            _interface(packet.indev),
+        )
+
+    def _copy(self, mode: int) -> None:
+        self._configure(_attribute(_CFG_PARAMS, struct.pack(">IB", COPY_RANGE, mode)))
+
+    def _configure(self, attributes: bytes) -> None:
+        """Send one configuration message and wait for its acknowledgment; packets before it are kept."""
+        body = struct.pack(">BBH", socket.AF_UNSPEC, 0, self.number) + attributes
+        self._socket.send(_HEADER.pack(_HEADER.size + len(body), _CONFIG, _REQUEST_ACK, 0, 0) + body)
+        while True:
+            message = self._reader.next()
+            if _HEADER.unpack_from(message)[1] == _ERROR:
+                (code,) = struct.unpack_from("=i", message, _HEADER.size)
+                if code:
+                    raise OSError(-code, errno.errorcode.get(-code, "error"))
+                return
+            self._reader.early.append(message)
+
+
+class _Reader:
+    """What ``NetfilterQueue.run_socket`` reads from until it raises EAGAIN: the socket, up to a bound."""
+
+    def __init__(self, source: socket.socket) -> None:
+        self._socket = source
+        self.left = 0
+        self.overruns = 0
+        self.early: deque[bytes] = deque()
+
+    def recv(self, _size: int) -> bytes:
+        """The next message; the size asked for is the library's 4096 and is not heeded."""
+        if not self.left:
+            raise BlockingIOError(errno.EAGAIN, "the batch is full")
+        self.left -= 1
+        return self.early.popleft() if self.early else self.next(socket.MSG_DONTWAIT)
+
+    def next(self, flags: int = 0) -> bytes:
+        """The next message of the socket."""
+        while True:
+            try:
+                return self._socket.recv(READ_SIZE, flags)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self.overruns += 1
+
+
+def wire_length(packet: bytes) -> int:
+    """Octets that an IP packet says it has, at least those that are there (RFC 791 §3.1, RFC 8200 §3)."""
+    length = len(packet)
+    if length >= 40 and packet[0] >> 4 == 6:
+        return max(length, 40 + int.from_bytes(packet[4:6]))
+    if length >= 20 and packet[0] >> 4 == 4:
+        return max(length, int.from_bytes(packet[2:4]))
+    return length
+
+
+def _bind(number: int, take: Callable[[Any], None]) -> Any:
+    """A queue that copies nothing yet: the kernel drops what comes before it is configured, never cuts it."""
+    try:
+        queue = NetfilterQueue()
+    except OSError as error:
+        if not _may_administer():
+            raise QueueError("no permission to open a netfilter queue: CAP_NET_ADMIN is needed") from error
+        raise QueueError("this kernel has no netfilter queues (nfnetlink_queue)") from error
+    try:
+        queue.bind(number, take, mode=COPY_NONE)
+    except OSError as error:
+        if _statistics(number) is not None:
+            raise QueueError(f"queue {number} is taken by another process") from error
+        raise QueueError(f"queue {number} cannot be bound: {error}") from error
+    return queue
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    """One netlink attribute, padded to four octets."""
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _statistics(number: int) -> Statistics | None:
+    try:
+        lines = STATISTICS.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if len(fields) >= 7 and int(fields[0]) == number:
+            return Statistics(int(fields[2]), int(fields[5]), int(fields[6]))
+    return None
+
+
+def _may_administer() -> bool:
+    """Whether this process has CAP_NET_ADMIN in effect."""
+    status = Path("/proc/self/status").read_text()
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)
+
+
+@lru_cache(maxsize=1024)
+def _interface(index: int) -> str:
+    """The name of an interface, empty where it has gone."""
+    if not index:
+        return ""
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return ""
