@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from monitor.antireplay.observation import Endpoint, Observation, Tier
+from monitor.antireplay.table import StoreError
 from monitor.antireplay.window import Seen, Window
 
 VERSION = 1
@@ -15,7 +16,7 @@ MAX_ENDPOINTS = 16
 """Media endpoints remembered of one key."""
 
 
-class RecordError(Exception):
+class RecordError(StoreError):
     """A stored record that cannot be read: the store is damaged or of a newer version."""
 
 

@@ -54,10 +54,7 @@ def worst(rulings: Iterable[Ruling]) -> Ruling:
     """
     rulings = list(rulings)
     denials = [ruling.reason for ruling in rulings if ruling.reason.denies]
-    if denials:
-        reason = min(denials, key=_rank)
-    else:
-        reason = max((ruling.reason for ruling in rulings), key=_rank)
+    reason = min(denials, key=_rank) if denials else max((ruling.reason for ruling in rulings), key=_rank)
     alerts = tuple(dict.fromkeys(alert for ruling in rulings for alert in ruling.alerts))
     return Ruling(reason, alerts)
 

@@ -36,7 +36,7 @@ class Reason(Enum):
     rank: int
 
     def __str__(self) -> str:
-        return self.value
+        return str(self.value)
 
     @property
     def verdict(self) -> Verdict:

@@ -1,11 +1,25 @@
 """The role that a store plays for the association table (the SAD of RFC 4301 §4.4.2)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 
 class StoreError(Exception):
     """The store cannot answer or commit; nothing since the last commit counts. One line, with the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One record to be put in place of another."""
+
+    key: bytes
+    """32 octets."""
+    expected: bytes | None
+    """What must still stand there; None: nothing."""
+    record: bytes
+    expires: int
+    """Nanoseconds since the epoch; pruning may forget the record after that."""
 
 
 class Store(Protocol):
@@ -18,10 +32,9 @@ class Store(Protocol):
         """
         ...
 
-    def compare_and_swap(self, key: bytes, expected: bytes | None, record: bytes, expires: int) -> bool:
-        """Put ``record`` where ``expected`` (None: nothing) still stands; False where it does not.
+    def compare_and_swap(self, changes: Sequence[Change]) -> bool:
+        """Make all changes, or none and answer False where one of their ``expected`` does not stand.
 
-        :param expires: nanoseconds since the epoch; pruning may forget the record after that.
         :raises StoreError: the store cannot answer.
         """
         ...
