@@ -24,7 +24,7 @@ class NetfilterError(Exception):
     """The kernel rules could not be read or changed. One line, with the mend where it is known."""
 
     def __init__(self, detail: str, forbidden: bool = False) -> None:
-        super().__init__(f"{detail} (this needs root)" if forbidden else detail)
+        super().__init__(f"{detail} (this needs root)" if forbidden and "root" not in detail else detail)
         self.forbidden = forbidden
 
 

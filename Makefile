@@ -1,0 +1,50 @@
+# Debian 12, Debian 13, Ubuntu 24.04. Nothing but make has to be installed first.
+
+BIN := .venv/bin
+PYTEST_OPTIONS ?=
+CODE := monitor tests $(wildcard benchmarks)
+
+# Under sudo nothing of root's is left in the caller's checkout.
+ifdef SUDO_UID
+export PYTHONDONTWRITEBYTECODE := 1
+export HYPOTHESIS_STORAGE_DIRECTORY := /tmp/hypothesis-$(SUDO_UID)
+PYTEST_OPTIONS += -p no:cacheprovider
+endif
+
+.PHONY: help setup setup-test demo test lint bench clean
+
+help:  ## say what each target does (the default)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1  \2/p' $(MAKEFILE_LIST)
+
+setup: .venv/installed  ## install the missing Debian packages and make .venv with the package in it
+
+setup-test: .venv/packages-test  ## setup, and the programs that the tests compare with and call through
+
+demo: setup  ## show the replay attack and its denial, live in network namespaces (with root), else from a capture
+	@$(BIN)/replay-monitor demo
+
+test: setup-test  ## run all tests; those in network namespaces need root and are skipped without
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	@[ "$$(id -u)" = 0 ] || echo "Not run as root: the live tests were skipped. 'sudo make test' runs them."
+
+lint: setup  ## check style and types
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+
+bench: setup  ## run the benchmarks
+	@if [ -e benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks; \
+	  else echo "There are no benchmarks yet." >&2; exit 1; fi
+
+clean:  ## remove what the other targets made in this directory (Debian packages stay)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml scripts/make-venv scripts/packages scripts/install-packages
+	@scripts/install-packages run
+	@scripts/make-venv
+
+.venv/packages-test: .venv/installed
+	@scripts/install-packages run test
+	@rm -f $@ && touch $@
