@@ -1,0 +1,120 @@
+"""Confidentiality: opening envelopes whose content-encryption key is known."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherAlgorithm, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from monitor.cms import ber
+from monitor.cms.ber import Cursor
+from monitor.cms.enveloped import Algorithm, EnvelopedData
+from monitor.cms.error import CmsError
+from monitor.exceptions import ExceptionName
+
+DEFAULT_TAG_LENGTH = 12
+"""Octets of an AES-GCM or AES-CCM tag whose length is not told (RFC 5084 §3)."""
+MIN_TAG_LENGTH = 12
+"""The shortest tag that is believed; RFC 5084 §3.2 allows no shorter one for AES-GCM."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentCipher:
+    """How content is encrypted."""
+
+    mode: Literal["cbc", "gcm", "ccm", "chacha20-poly1305"]
+    key_length: int
+    triple_des: bool = False
+
+
+_AES = "2.16.840.1.101.3.4.1."
+_CIPHERS = {
+    _AES + "2": ContentCipher("cbc", 16),
+    _AES + "22": ContentCipher("cbc", 24),
+    _AES + "42": ContentCipher("cbc", 32),
+    _AES + "6": ContentCipher("gcm", 16),
+    _AES + "26": ContentCipher("gcm", 24),
+    _AES + "46": ContentCipher("gcm", 32),
+    _AES + "7": ContentCipher("ccm", 16),
+    _AES + "27": ContentCipher("ccm", 24),
+    _AES + "47": ContentCipher("ccm", 32),
+    "1.2.840.113549.3.7": ContentCipher("cbc", 24, triple_des=True),
+    "1.2.840.113549.1.9.16.3.18": ContentCipher("chacha20-poly1305", 32),
+}
+
+
+def key_length(algorithm: Algorithm) -> int:
+    """Octets of the key that a content-encryption algorithm takes.
+
+    :raises CmsError: unsupported.
+    """
+    return _cipher(algorithm).key_length
+
+
+def decrypt(envelope: EnvelopedData, key: bytes, *further: bytes) -> bytes:
+    """The content of an envelope.
+
+    :param key: the content-encryption key, or octets that look like one.
+    :param further: more of them, where several recipients name a held key. All are tried, in any case.
+    :raises CmsError: unsupported, or undecryptable: one error whether the key, the padding or the tag is
+        wrong.
+    """
+    cipher = _cipher(envelope.algorithm)
+    opened = [_open(cipher, envelope, candidate) for candidate in (key, *further)]
+    content = next((content for content in opened if content is not None), None)
+    if content is None:
+        raise CmsError(ExceptionName.UNDECRYPTABLE, "CMS: the content does not open with a key held here")
+    return content
+
+
+def _cipher(algorithm: Algorithm) -> ContentCipher:
+    cipher = _CIPHERS.get(algorithm.oid)
+    if cipher is None:
+        raise CmsError(ExceptionName.UNSUPPORTED, f"CMS: content encryption {algorithm.oid}")
+    return cipher
+
+
+def _open(cipher: ContentCipher, envelope: EnvelopedData, key: bytes) -> bytes | None:
+    if len(key) != cipher.key_length:
+        return None
+    try:
+        if cipher.mode == "cbc":
+            return _open_cbc(cipher, envelope, key)
+        return _open_authenticated(cipher, envelope, key)
+    except (ValueError, OverflowError, InvalidTag, UnsupportedAlgorithm, CmsError):
+        return None
+
+
+def _open_cbc(cipher: ContentCipher, envelope: EnvelopedData, key: bytes) -> bytes:
+    vector = Cursor(envelope.algorithm.parameters).string()
+    algorithm: CipherAlgorithm = TripleDES(key) if cipher.triple_des else AES(key)
+    decryptor = Cipher(algorithm, modes.CBC(vector)).decryptor()
+    padded = decryptor.update(envelope.encrypted_content) + decryptor.finalize()
+    unpadder = PKCS7(64 if cipher.triple_des else 128).unpadder()
+    return unpadder.update(padded) + unpadder.finalize()
+
+
+def _open_authenticated(cipher: ContentCipher, envelope: EnvelopedData, key: bytes) -> bytes | None:
+    parameters = Cursor(envelope.algorithm.parameters)
+    if cipher.mode == "chacha20-poly1305":  # RFC 8103
+        nonce, tag_length = parameters.string(), 16
+    else:  # GCMParameters and CCMParameters, RFC 5084
+        sequence = parameters.enter(ber.SEQUENCE)
+        nonce = sequence.string()
+        tag_length = sequence.integer() if sequence.at < sequence.end else DEFAULT_TAG_LENGTH
+    encrypted, tag = envelope.encrypted_content, envelope.tag
+    if tag is None:  # EnvelopedData with an AEAD, as some write it: the tag follows the content
+        encrypted, tag = encrypted[:-tag_length], encrypted[-tag_length:]
+    if len(tag) != tag_length or not MIN_TAG_LENGTH <= tag_length <= 16:
+        return None
+    if cipher.mode == "gcm":
+        decryptor = Cipher(AES(key), modes.GCM(nonce, tag, MIN_TAG_LENGTH)).decryptor()
+        decryptor.authenticate_additional_data(envelope.authenticated)
+        return decryptor.update(encrypted) + decryptor.finalize()
+    if cipher.mode == "ccm":
+        return AESCCM(key, tag_length).decrypt(nonce, encrypted + tag, envelope.authenticated)
+    return ChaCha20Poly1305(key).decrypt(nonce, encrypted + tag, envelope.authenticated)
