@@ -3,13 +3,31 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from monitor.exceptions import DecodeError
+from monitor.exceptions import DecodeError, ExceptionName
 
 Transport = Literal["udp", "tcp"]
 
 
 class WireError(DecodeError):
-    """A frame that cannot be read, or not for sure, up to its transport layer."""
+    """A frame that cannot be read, or not for sure, up to its transport layer.
+
+    :param source: the packed source address of the packet, empty where it was not reached.
+    """
+
+    def __init__(self, name: ExceptionName, detail: str, source: bytes = b"") -> None:
+        super().__init__(name, detail)
+        self.source = source
+
+
+class Discard(Exception):  # noqa: N818 - it is no error, only nothing to read
+    """A frame, or a packet in it, that holds no UDP or TCP, or that no receiver would take.
+
+    :param reason: the name of the counter that it goes under.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +64,5 @@ class Segment:
     payload: bytes
     trouble: WireError | None = None
     """As in ``Datagram``."""
+    missing: int = 0
+    """Octets that followed the payload on the wire and were not captured."""
