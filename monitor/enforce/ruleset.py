@@ -90,7 +90,7 @@ class Ruleset:
         if self.bypass:
             queue += " bypass"
         carried = "meta l4proto { tcp, udp }"
-        yield 'ct state untracked counter comment "keeps reassembly active"'
+        yield f'{carried} ct state untracked counter comment "keeps reassembly active"'
         if not self.ports:
             yield f"{carried} {queue}"
             return
@@ -138,8 +138,9 @@ class Ruleset:
         first, last = self.queues
         number = f"--queue-num {first}" if first == last else f"--queue-balance {first}:{last}"
         queue = f"-j NFQUEUE {number}{' --queue-bypass' if self.bypass else ''}"
-        yield '-m conntrack --ctstate UNTRACKED -m comment --comment "keeps reassembly active"'
         for transport in ("udp", "tcp"):
+            tracked = '-m conntrack --ctstate UNTRACKED -m comment --comment "keeps reassembly active"'
+            yield f"-p {transport} {tracked}"
             if not self.ports:
                 yield f"-p {transport} {queue}"
                 continue
