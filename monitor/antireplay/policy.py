@@ -45,7 +45,7 @@ class Policy:
     """After this long without a message the originator's source is bound anew (nanoseconds)."""
     strict: bool = False
     """Whether ``duplicate-key`` and ``rekey-missing`` deny."""
-    outcomes: Mapping[ExceptionName, Outcome] = field(default=DEFAULT_OUTCOMES)
+    outcomes: Mapping[ExceptionName, Outcome] = field(default_factory=lambda: DEFAULT_OUTCOMES)
     """What each exception means."""
 
     def same_source(self, one: bytes, other: bytes) -> bool:
