@@ -19,9 +19,8 @@ from typing import Any, Protocol
 from netfilterqueue import COPY_NONE, COPY_PACKET, NetfilterQueue
 
 from monitor.wire.frame import Frame
+from monitor.wire.link import RAW
 
-LINKTYPE_RAW = 101
-"""An IP packet with nothing before it."""
 COPY_RANGE = 0xFFFF - 4
 """Octets of a packet that one netlink attribute holds: longer packets are truncated."""
 READ_SIZE = 128 * 1024
@@ -149,10 +148,6 @@ class Queue:
         self._bound.unbind()
         self._socket.close()
 
-    def statistics(self) -> Statistics | None:
-        """The kernel's account, None where it may not be read."""
-        return _statistics(self.number)
-
     def _take(self, packet: Any) -> None:
         # An exception here would reach the caller of receive(), and the packet would wait for ever.
         try:
@@ -167,7 +162,7 @@ class Queue:
         return Frame(
             self._frames,
             round(stamp * 1_000_000) * 1000 if stamp else self._now,
-            LINKTYPE_RAW,
+            RAW,
             data,
             wire_length(data),
             packet.mark,
@@ -239,7 +234,7 @@ def _bind(number: int, take: Callable[[Any], None]) -> Any:
     try:
         queue.bind(number, take, mode=COPY_NONE)
     except OSError as error:
-        if _statistics(number) is not None:
+        if read_statistics(number) is not None:
             raise QueueError(f"queue {number} is taken by another process") from error
         raise QueueError(f"queue {number} cannot be bound: {error}") from error
     return queue
@@ -250,7 +245,8 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def _statistics(number: int) -> Statistics | None:
+def read_statistics(number: int) -> Statistics | None:
+    """The kernel's account of a queue, None where there is none or it may not be read."""
     try:
         lines = STATISTICS.read_text().splitlines()
     except OSError:

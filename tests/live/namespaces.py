@@ -125,19 +125,8 @@ class Network:
         _ip("netns", "add", host.name)
         self._hosts.append(host)
         port = f"port{number}"
-        _ip(
-            "link",
-            "add",
-            "eth0",
-            "netns",
-            host.name,
-            "type",
-            "veth",
-            "peer",
-            port,
-            "netns",
-            self._switch.name,
-        )
+        peer = ("peer", port, "netns", self._switch.name)
+        _ip("link", "add", "eth0", "netns", host.name, "type", "veth", *peer)
         self._switch.run("ip", "link", "set", port, "master", "switch", "up")
         host.run("ip", "link", "set", "lo", "up")
         host.run("ip", "address", "add", f"{host.address}/24", "dev", "eth0")
@@ -158,7 +147,7 @@ def wait_until(
     timeout: float = 10,
     process: subprocess.Popen[Any] | None = None,
 ) -> None:
-    """Wait until ``condition`` is true; fail with ``what`` after ``timeout`` seconds or when ``process`` ends."""
+    """Wait until ``condition`` is true; fail, naming ``what``, after ``timeout`` or when ``process`` ends."""
     deadline = time.monotonic() + timeout
     while not condition():
         if process is not None and process.poll() is not None:
@@ -175,6 +164,3 @@ def _enter(descriptor: int) -> None:
 
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
-
-
-__all__ = ["Host", "Network", "unavailable", "wait_until"]

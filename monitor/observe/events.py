@@ -1,0 +1,122 @@
+"""Events: rulings and exceptions as JSON Lines for machines, and as lines of a log for people."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable
+
+from monitor.antireplay.ruling import Verdict
+from monitor.exceptions import Outcome
+from monitor.record import Record, RulingRecord
+from monitor.wire import address
+from monitor.wire.frame import NANOSECONDS
+
+LINES_PER_SECOND = 20
+"""Lines for people in one second; the rest of a flood is told as a number."""
+
+log = logging.getLogger("monitor")
+
+
+class EventFile:
+    """Appends records to a file or standard output, one JSON object to a line.
+
+    Trouble never keeps a packet waiting: what cannot be written is counted in ``lost``.
+
+    :param path: of the file, made with mode 0640 where it is missing; ``-`` for standard output.
+    :raises OSError: the file cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = self._open()
+        self._torn = False
+        self.lost = 0
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Append ``records`` in one write."""
+        lines = [json.dumps(record.document()) for record in records]
+        if not lines:
+            return
+        # After a write that a full disk cut short, a fresh line keeps the damage to one event.
+        octets = (("\n" if self._torn else "") + "\n".join(lines) + "\n").encode()
+        try:
+            written = os.write(self._file, octets)
+        except OSError as error:
+            if not self.lost:
+                log.error("events cannot be written to %s: %s", self._path, error.strerror)
+            self.lost += len(lines)
+            return
+        self._torn = written < len(octets)
+        if self._torn:
+            self.lost += octets[written:].count(b"\n")
+
+    def reopen(self) -> None:
+        """Go on in a fresh file of the same name, for logrotate; where there can be none, in the old one."""
+        if self._path == "-":
+            return
+        try:
+            fresh = self._open()
+        except OSError as error:
+            log.error("events go on in the old file: %s: %s", self._path, error.strerror)
+            return
+        os.close(self._file)
+        self._file, self._torn = fresh, False
+
+    def close(self) -> None:
+        """Close the file; standard output is left open."""
+        if self._path != "-":
+            os.close(self._file)
+
+    def _open(self) -> int:
+        if self._path == "-":
+            return sys.stdout.fileno()
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+class Teller:
+    """Denials and alerts as lines of the log; what is in order is not worth one."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._lines = 0
+
+    def tell(self, record: Record, now: int) -> None:
+        """Log ``record``, unless this second (of ``now``, nanoseconds since the epoch) has had its lines."""
+        told = _line(record)
+        if told is None:
+            return
+        second = now // NANOSECONDS
+        if second != self._second:
+            if self._lines > LINES_PER_SECOND:
+                log.warning("and %d more within a second", self._lines - LINES_PER_SECOND)
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines <= LINES_PER_SECOND:
+            level, text = told
+            log.log(level, "%s", text)
+
+
+def _line(record: Record) -> tuple[int, str] | None:
+    """Level and text of a record's line, None where it gets none."""
+    if isinstance(record, RulingRecord):
+        denied = record.verdict is Verdict.DENY
+        if not denied and not record.alerts:
+            return None
+        what = f"{record.start_line} from {address.text(record.source)}: {record.reason}"
+        details = f"SPI {'+'.join(record.spi) or 'none'}, Call-ID {record.call_id}"
+        if record.alerts:
+            details += f", alerts {', '.join(record.alerts)}"
+    else:
+        denied = record.outcome is Outcome.DENY
+        if record.outcome is Outcome.ACCEPT:
+            return None
+        source = address.text(record.source) if record.source else "an unknown source"
+        what, details = f"packet from {source}: {record.exception}", record.detail
+    text = f"{'denied' if denied else 'accepted'} {what} ({details})"
+    return logging.WARNING if denied else logging.INFO, _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Text from outside, kept to one line of a log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:500])

@@ -1,0 +1,383 @@
+"""The daemon's event loop: drain the queue, judge the batch, commit once, give the verdicts.
+
+One thread waits for packets, for the keyholder's answers and for word from outside. A packet whose message
+waits for a private key is held; the queue goes on meanwhile. Nothing that a packet brings about ends the
+loop: where the core fails unexpectedly, that packet is dropped, since what was not judged must not pass.
+"""
+
+import logging
+import os
+import selectors
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitor.antireplay.ruling import Verdict
+from monitor.antireplay.table import Store, StoreError
+from monitor.capture.nfqueue import Arrival, Packet
+from monitor.enforce.verdict import enforce
+from monitor.keys.error import KeyStoreError
+from monitor.keys.request import UnwrapAnswer, UnwrapRequest
+from monitor.observe.metrics import Metrics
+from monitor.observe.notify import Notifier
+from monitor.pipeline import Ask, Settled
+from monitor.record import Record
+from monitor.store.managed import ManagedStore
+from monitor.wire.frame import NANOSECONDS, Frame
+
+log = logging.getLogger("monitor")
+
+BATCH = 64
+"""Packets of one batch. They share a commit; more of them would keep the first waiting."""
+TICK = 0.25
+"""Seconds between rounds of housekeeping, and the longest wait for a packet."""
+PATIENCE = 5 * NANOSECONDS
+"""How long a packet is held (nanoseconds). By then its sender has sent it again (RFC 3261 §17.1.1.2)."""
+STOP_PATIENCE = 2.0
+"""Seconds that a stop waits for the keyholder."""
+RESTART_INTERVAL = 10.0
+"""Seconds between two attempts to start a keyholder that has gone."""
+PRUNE_SLICE = 200
+"""Records that one round of housekeeping looks at for pruning."""
+
+
+class Source(Protocol):
+    """Where packets come from (see ``capture.nfqueue.Queue``)."""
+
+    @property
+    def overruns(self) -> int: ...
+    def fileno(self) -> int: ...
+    def receive(self, now: int, limit: int) -> list[Arrival]: ...
+    def pause(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Core(Protocol):
+    """What judges (see ``pipeline.Pipeline``)."""
+
+    def feed(self, frame: Frame) -> Verdict | None: ...
+    def asks(self) -> list[Ask]: ...
+    def answer(self, number: int, answer: UnwrapAnswer) -> None: ...
+    def settle(self) -> list[Settled]: ...
+
+
+class KeyWork(Protocol):
+    """Who holds the private keys (see ``keys.holder.KeyHolder``)."""
+
+    alive: bool
+
+    def fileno(self) -> int: ...
+    def send(self, number: int, request: UnwrapRequest) -> bool: ...
+    def receive(self) -> list[tuple[int, UnwrapAnswer]]: ...
+    def restart(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Held:
+    """A packet that waits for a ruling."""
+
+    packet: Packet
+    time: int
+    """Of its frame."""
+    since: int
+
+
+class MeasuredStore:
+    """A store whose commits are timed for ``metrics``."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self.read = store.read
+        self.compare_and_swap = store.compare_and_swap
+        self._commit = store.commit
+        self._metrics = metrics
+
+    def commit(self) -> None:
+        """See ``Store.commit``."""
+        began = time.perf_counter()
+        self._commit()
+        self._metrics.commit.observe(time.perf_counter() - began)
+
+
+class Service:
+    """The loop. ``run`` returns after ``stop``, which like ``reload`` may be called by a signal handler.
+
+    :param keyholder: None where no keys are held.
+    :param store: to be pruned and measured, None where that is left to others.
+    :param report: told each batch of records and the time, after their verdicts.
+    :param record: given each frame just before the core.
+    :param on_reload: called in the loop after ``reload``; what it raises is logged.
+    :param clock: nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        core: Core,
+        *,
+        metrics: Metrics,
+        keyholder: KeyWork | None = None,
+        store: ManagedStore | None = None,
+        report: Callable[[Sequence[Record], int], None] = lambda records, now: None,
+        record: Callable[[Frame], None] | None = None,
+        on_reload: Callable[[], None] = lambda: None,
+        notifier: Notifier | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._source = source
+        self._core = core
+        self._metrics = metrics
+        self._keyholder = keyholder
+        self._store = store
+        self._report = report
+        self._record = record
+        self._on_reload = on_reload
+        self._notifier = notifier or Notifier({})
+        self._clock = clock
+        self._held: dict[int, Held] = {}
+        self._asked: dict[int, float] = {}
+        self._stopping = self._reloading = False
+        self._tick_due = 0.0
+        self._alive_due = 0.0
+        self._restart_due = 0.0
+        self._wake_receiver, self._wake_sender = os.pipe()
+        os.set_blocking(self._wake_receiver, False)
+        os.set_blocking(self._wake_sender, False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_receiver, selectors.EVENT_READ)
+        self._selector.register(source, selectors.EVENT_READ)
+        if keyholder is not None:
+            self._selector.register(keyholder, selectors.EVENT_READ)
+
+    def stop(self) -> None:
+        """End ``run``: take nothing more in, rule on what was taken, give every packet its verdict."""
+        self._stopping = True
+        self._wake()
+
+    def reload(self) -> None:
+        """Have ``on_reload`` called between two batches."""
+        self._reloading = True
+        self._wake()
+
+    def run(self) -> None:
+        """Serve until ``stop``; the source is closed then.
+
+        :raises QueueError: the queue failed for good.
+        """
+        try:
+            while not self._stopping:
+                self._turn()
+            self._finish()
+        finally:
+            self._source.close()
+            self._selector.close()
+            os.close(self._wake_receiver)
+            os.close(self._wake_sender)
+
+    def _turn(self) -> None:
+        """Wait for something to do, then do it: one batch, one commit."""
+        ready = {key.fileobj for key, _ in self._selector.select(TICK)}
+        now = self._clock()
+        if self._wake_receiver in ready:
+            os.read(self._wake_receiver, 4096)
+        if self._reloading:
+            self._reload()
+        busy = False
+        if self._source in ready:
+            busy = self._take(now) > 0
+        if self._keyholder in ready:
+            busy = self._collect() or busy
+        if busy:
+            self._settle(now)
+        if time.monotonic() >= self._tick_due:
+            self._tick_due = time.monotonic() + TICK
+            self._housekeep(now)
+
+    def _take(self, now: int) -> int:
+        """Feed one batch to the core; what needs no judging gets its verdict. How many packets there were."""
+        arrivals = self._source.receive(now, BATCH)
+        metrics, held = self._metrics, self._held
+        given: list[int] = []
+        for frame, packet in arrivals:
+            metrics.packets[_protocol(frame.data)] += 1
+            verdict = self._feed(frame)
+            if verdict is None:
+                held[frame.number] = Held(packet, frame.time, now)
+            else:
+                self._give(packet, verdict)
+                given.append(frame.time)
+        self._observe_latency(given)
+        if arrivals:
+            metrics.batch.observe(len(arrivals))
+        self._ask()
+        return len(arrivals)
+
+    def _feed(self, frame: Frame) -> Verdict | None:
+        try:
+            if self._record is not None:
+                self._record_frame(frame)
+            return self._core.feed(frame)
+        except Exception as error:
+            self._unexpected(error)
+            return Verdict.DENY
+
+    def _record_frame(self, frame: Frame) -> None:
+        assert self._record is not None
+        try:
+            self._record(frame)
+        except OSError as error:
+            log.error("the recording ends here: %s", error.strerror)
+            self._record = None
+
+    def _ask(self) -> None:
+        """Pass on the private-key work that the core asks for."""
+        try:
+            for ask in self._core.asks():
+                if self._keyholder is not None and self._keyholder.send(ask.number, ask.request):
+                    self._asked[ask.number] = time.perf_counter()
+                else:
+                    self._core.answer(ask.number, UnwrapAnswer(None))
+        except Exception as error:
+            self._unexpected(error)
+        self._metrics.key_work_in_flight = len(self._asked)
+
+    def _collect(self) -> bool:
+        """Pass the keyholder's answers to the core; whether there were any."""
+        keyholder = self._keyholder
+        assert keyholder is not None
+        descriptor = keyholder.fileno()
+        answers = keyholder.receive()
+        if not keyholder.alive:
+            self._selector.unregister(descriptor)
+            self._restart_due = time.monotonic()
+            log.error("the keyholder has gone: no envelope is opened until it is back")
+        now = time.perf_counter()
+        for number, answer in answers:
+            self._metrics.key_work.observe(now - self._asked.pop(number, now))
+            try:
+                self._core.answer(number, answer)
+            except Exception as error:
+                self._unexpected(error)
+        self._ask()
+        return bool(answers)
+
+    def _settle(self, now: int) -> None:
+        """Commit, give the verdicts of what is ruled on, then tell of it."""
+        try:
+            settled = self._core.settle()
+        except Exception as error:
+            # What it would have settled stays held, and is dropped when its time is up.
+            self._unexpected(error)
+            return
+        records: list[Record] = []
+        given: list[int] = []
+        for each in settled:
+            held = self._held.pop(each.frame, None)
+            if held is not None:
+                self._give(held.packet, each.verdict)
+                given.append(held.time)
+            records.extend(each.records)
+        self._observe_latency(given)
+        if records:
+            self._tell(records, now)
+
+    def _tell(self, records: list[Record], now: int) -> None:
+        for record in records:
+            self._metrics.count(record)
+        try:
+            self._report(records, now)
+        except Exception as error:
+            self._unexpected(error)
+
+    def _give(self, packet: Packet, verdict: Verdict) -> None:
+        enforce(packet, verdict)
+        self._metrics.verdicts[verdict] += 1
+
+    def _observe_latency(self, times: list[int]) -> None:
+        """Count how long packets of these times took, their verdicts having just been given."""
+        if not times:
+            return
+        now = self._clock()
+        for taken in times:
+            self._metrics.latency.observe(max(0, now - taken) / NANOSECONDS)
+
+    def _housekeep(self, now: int) -> None:
+        """Between batches: drop what was held too long, prune, measure, tell the watchdog."""
+        for number in [number for number, held in self._held.items() if now - held.since > PATIENCE]:
+            self._give(self._held.pop(number).packet, Verdict.DENY)
+            self._metrics.expired += 1
+        self._metrics.held = len(self._held)
+        self._metrics.overruns = self._source.overruns
+        if self._store is not None:
+            try:
+                self._metrics.pruned += self._store.prune(now, PRUNE_SLICE)
+                self._metrics.store_records = self._store.count()
+                self._metrics.store_bytes = self._store.size_bytes()
+            except StoreError as error:
+                self._metrics.store_records = self._metrics.store_bytes = None
+                log.debug("the store cannot be measured: %s", error)
+        if self._keyholder is not None and not self._keyholder.alive:
+            self._revive(self._keyholder)
+        interval = self._notifier.watchdog_interval
+        if interval is not None and time.monotonic() >= self._alive_due:
+            self._alive_due = time.monotonic() + interval / 2
+            self._notifier.alive()
+
+    def _revive(self, keyholder: KeyWork) -> None:
+        """Start the keyholder anew, now and then; the queue waits as long as loading the keys takes."""
+        if time.monotonic() < self._restart_due:
+            return
+        self._restart_due = time.monotonic() + RESTART_INTERVAL
+        try:
+            keyholder.restart()
+        except KeyStoreError as error:
+            log.error("the keyholder does not come back: %s", error)
+        else:
+            self._selector.register(keyholder, selectors.EVENT_READ)
+            log.warning("the keyholder is back")
+
+    def _finish(self) -> None:
+        """Rule on what the kernel has queued, wait a while for the keyholder, then drop what is left."""
+        self._notifier.stopping()
+        self._source.pause()
+        while self._take(self._clock()):
+            self._settle(self._clock())
+        deadline = time.monotonic() + STOP_PATIENCE
+        self._selector.unregister(self._source)
+        while self._held and self._asked and (left := deadline - time.monotonic()) > 0:
+            if self._keyholder in {key.fileobj for key, _ in self._selector.select(left)} and self._collect():
+                self._settle(self._clock())
+        self._settle(self._clock())
+        for held in self._held.values():
+            self._give(held.packet, Verdict.DENY)
+        self._metrics.expired += len(self._held)
+        self._held.clear()
+
+    def _reload(self) -> None:
+        self._reloading = False
+        self._notifier.reloading()
+        try:
+            self._on_reload()
+            self._metrics.reloads["success",] += 1
+        except Exception as error:
+            self._metrics.reloads["failure",] += 1
+            log.error("the reload failed, all goes on as before: %s", error)
+        self._notifier.ready("ruling")
+
+    def _unexpected(self, error: Exception) -> None:
+        """Count a mistake of this program; the first of its class is logged in full."""
+        kind = type(error).__name__
+        if self._metrics.count_unexpected(kind) == 0:
+            log.error("unexpected %s; the packet is dropped (told once for each class)", kind, exc_info=error)
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # Full: the loop is being woken as it is. Closed: it has ended.
+            os.write(self._wake_sender, b"\0")
+
+
+def _protocol(packet: bytes) -> int:
+    """Protocol (RFC 791 §3.1) or next header (RFC 8200 §3) of an IP packet, 0 where there is none."""
+    if len(packet) < 20:
+        return 0
+    return packet[9] if packet[0] >> 4 == 4 else packet[6]

@@ -1,0 +1,210 @@
+"""The netfilter queue itself: whole packets, late verdicts, statistics, trouble."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from namespaces import Host, Network, wait_until
+
+from monitor.antireplay.ruling import Verdict
+from monitor.capture.nfqueue import Arrival, Queue, QueueError, Statistics, read_statistics
+from monitor.enforce.verdict import enforce
+from monitor.wire.link import RAW
+
+pytestmark = pytest.mark.live
+NUMBER = 7
+PORT = 5060
+
+
+@contextmanager
+def queued(host: Host, **options: int | bool) -> Iterator[Queue]:
+    """A queue bound in ``host``, with the rule that fills it."""
+    host.queue(NUMBER, "-p", "udp", "--dport", str(PORT))
+    host.queue(NUMBER, "-p", "tcp", "--dport", str(PORT))
+    with host.entered():
+        queue = Queue(NUMBER, **options)  # type: ignore[arg-type]
+    try:
+        yield queue
+    finally:
+        queue.close()
+
+
+def statistics(host: Host) -> Statistics | None:
+    """The account of the host's queue."""
+    with host.entered():
+        return read_statistics(NUMBER)
+
+
+def collect(queue: Queue, done: Callable[[list[Arrival]], bool]) -> list[Arrival]:
+    """What arrives until ``done`` is content with it."""
+    arrivals: list[Arrival] = []
+
+    def more() -> bool:
+        arrivals.extend(queue.receive(time.time_ns(), 64))
+        return done(arrivals)
+
+    wait_until(more, "packets")
+    return arrivals
+
+
+@pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "ipv6"])
+def test_a_fragmented_datagram_of_60_kb_arrives_whole(network: Network, ipv6: bool) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    payload = os.urandom(60_000)
+    with (
+        queued(alice) as queue,
+        alice.socket(port=PORT, ipv6=ipv6) as receiver,
+        bob.socket(ipv6=ipv6) as sender,
+    ):
+        before = time.time_ns()
+        sender.sendto(payload, receiver.getsockname())
+        with alice.entered():
+            ((frame, packet),) = collect(queue, bool)
+        assert frame.data.endswith(payload)
+        assert frame.length == len(frame.data) == (40 if ipv6 else 20) + 8 + len(payload)
+        assert frame.link == RAW
+        assert frame.interface == "eth0"
+        assert before - 1_000_000 <= frame.time <= time.time_ns()
+        enforce(packet, Verdict.ACCEPT)
+        assert receiver.recv(65536) == payload
+
+
+def test_a_packet_beyond_the_attribute_is_told_to_be_longer(network: Network) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    with queued(alice) as queue, alice.socket(port=PORT) as receiver, bob.socket() as sender:
+        sender.sendto(bytes(65507), receiver.getsockname())
+        ((frame, packet),) = collect(queue, bool)
+        assert (len(frame.data), frame.length) == (65531, 65535)
+        packet.accept()
+        assert len(receiver.recv(65536)) == 65507
+
+
+def test_tcp_segments_pass_and_are_cut_before_they_are_queued(network: Network) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    payload = os.urandom(50_000)
+    with queued(alice) as queue, alice.socket(socket.SOCK_STREAM, port=PORT) as listener:
+        listener.listen()
+        with bob.socket(socket.SOCK_STREAM) as sender:
+            sender.setblocking(False)
+            assert sender.connect_ex(listener.getsockname()) != 0
+            sizes: list[int] = []
+
+            def pump() -> int:
+                for frame, packet in queue.receive(time.time_ns(), 64):
+                    sizes.append(frame.length)
+                    packet.accept()
+                return len(sizes)
+
+            wait_until(lambda: pump() >= 2, "the handshake")
+            connection, _ = listener.accept()
+            with connection:
+                connection.setblocking(False)
+                sender.setblocking(True)
+                sender.sendall(payload)
+                received = bytearray()
+
+                def whole() -> bool:
+                    pump()
+                    with suppress(BlockingIOError):
+                        received.extend(connection.recv(65536))
+                    return len(received) >= len(payload)
+
+                wait_until(whole, "the stream")
+            assert received == payload
+            assert max(sizes) <= 1500
+
+
+def test_verdicts_may_be_late_and_in_any_order_and_a_denied_packet_never_arrives(network: Network) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    with queued(alice) as queue, alice.socket(port=PORT) as receiver, bob.socket() as sender:
+        for number in range(5):
+            sender.sendto(b"%d" % number, receiver.getsockname())
+        arrivals = collect(queue, lambda found: len(found) == 5)
+        assert [frame.number for frame, _ in arrivals] == [1, 2, 3, 4, 5]
+        assert (found := statistics(alice))
+        assert found.length == 5
+        for index in (4, 2, 0, 1, 3):
+            enforce(arrivals[index][1], Verdict.DENY if index == 2 else Verdict.ACCEPT)
+        assert [receiver.recv(100) for _ in range(4)] == [b"4", b"0", b"1", b"3"]
+        receiver.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            receiver.recv(100)
+        assert (found := statistics(alice))
+        assert found.length == 0
+
+
+def test_a_batch_is_bounded(network: Network) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    with queued(alice) as queue, bob.socket() as sender:
+        for _ in range(10):
+            sender.sendto(b"x", (alice.address, PORT))
+        wait_until(lambda: (found := statistics(alice)) and found.length == 10, "ten packets")
+        assert [len(queue.receive(0, 4)) for _ in range(4)] == [4, 4, 2, 0]
+
+
+def test_a_full_queue_drops_and_counts(network: Network) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    with queued(alice, length=3) as queue, bob.socket() as sender:
+        for _ in range(10):
+            sender.sendto(b"x", (alice.address, PORT))
+        wait_until(lambda: (found := statistics(alice)) and found.dropped == 7, "seven drops")
+        assert len(queue.receive(0, 64)) == 3
+
+
+def test_a_full_queue_passes_packets_when_failing_open(network: Network) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    with (
+        queued(alice, length=1, fail_open=True) as queue,
+        alice.socket(port=PORT) as receiver,
+        bob.socket() as sender,
+    ):
+        for number in range(3):
+            sender.sendto(b"%d" % number, receiver.getsockname())
+        assert [receiver.recv(100) for _ in range(2)] == [b"1", b"2"]
+        ((frame, _),) = collect(queue, bool)
+        assert frame.data.endswith(b"0")
+
+
+def test_an_overflow_of_the_receive_buffer_is_survived_and_counted(network: Network) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    with queued(alice, buffer=1) as queue, alice.socket(port=PORT) as receiver, bob.socket() as sender:
+        for _ in range(50):
+            sender.sendto(bytes(1000), receiver.getsockname())
+        wait_until(lambda: (found := statistics(alice)) and found.user_dropped > 0, "an overflow")
+        while queue.receive(0, 64):
+            pass
+        assert queue.overruns > 0
+        sender.sendto(b"afterwards", receiver.getsockname())
+        (*_, (frame, packet)) = collect(queue, bool)
+        assert frame.data.endswith(b"afterwards")
+        packet.accept()
+        assert receiver.recv(100) == b"afterwards"
+
+
+def test_a_paused_queue_still_gives_verdicts_and_takes_nothing_in(network: Network) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    with queued(alice) as queue, alice.socket(port=PORT) as receiver, bob.socket() as sender:
+        sender.sendto(b"before", receiver.getsockname())
+        wait_until(lambda: (found := statistics(alice)) and found.length == 1, "a packet")
+        queue.pause()
+        sender.sendto(b"after", receiver.getsockname())
+        ((_, packet),) = collect(queue, bool)
+        packet.accept()
+        assert receiver.recv(100) == b"before"
+        assert queue.receive(0, 64) == []
+
+
+def test_a_queue_has_one_owner(network: Network) -> None:
+    alice = network.host("alice")
+    with queued(alice), alice.entered(), pytest.raises(QueueError, match="taken by another process"):
+        Queue(NUMBER)
+
+
+def test_closing_twice_is_harmless(network: Network) -> None:
+    alice = network.host("alice")
+    with queued(alice) as queue:
+        queue.close()
+        assert statistics(alice) is None
