@@ -7,6 +7,7 @@ from monitor.store.managed import Durability, ManagedStore
 from monitor.store.memory import MemoryStore
 
 FORMS = "memory:, sqlite:///PATH, redis://HOST:PORT/NUMBER, rediss://… or unix:///SOCKET"
+MEMORY = ("memory:", "memory://")
 SERVERS = ("redis://", "rediss://", "unix://")
 
 
@@ -27,7 +28,7 @@ def open_store(
     """
     if secret_check is None and not readonly:
         raise ValueError("a writer must tell its site secret")
-    if url in ("memory:", "memory://"):
+    if url in MEMORY:
         return MemoryStore()
     if url.startswith("sqlite:"):
         from monitor.store.sqlite import SqliteStore

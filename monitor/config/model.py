@@ -1,0 +1,264 @@
+"""The configuration as typed values. ``docs/configuration.md`` is made from the descriptions here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from monitor.antireplay.policy import DEFAULT_OUTCOMES, Policy
+from monitor.config.quantity import (
+    Addresses,
+    Duration,
+    Endpoint,
+    FilePath,
+    Flag,
+    Interfaces,
+    Listen,
+    Marks,
+    Methods,
+    Networks,
+    QueueNumbers,
+    Retention,
+    StoreUrl,
+    Whole,
+)
+from monitor.config.selector import PolicyList, Selector
+from monitor.exceptions import ExceptionName, Outcome
+from monitor.store.managed import Durability
+from monitor.wire.frame import NANOSECONDS
+
+STATE = Path("/var/lib/replay-monitor")
+"""Where the daemon keeps what it must not lose."""
+
+
+class Table(BaseModel):
+    """A TOML table of which every key is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourcePrefix(Table):
+    """How much of a source address is bound."""
+
+    ipv4: Whole = Field(default=32, ge=1, le=32, description="Leading bits of an IPv4 source that are bound.")
+    ipv6: Whole = Field(
+        default=128, ge=1, le=128, description="The same for IPv6; hosts change the last 64 often."
+    )
+
+
+class PolicyTable(Table):
+    """What is asked of messages. In a policy file, a key that is left out is as in the configuration file."""
+
+    relays: Addresses = Field(
+        default=frozenset(),
+        description="Addresses of trusted proxies. What such a one wrote into the `Via` of the hop before"
+        " it is the"
+        " source of the message.",
+    )
+    b2bua: Addresses = Field(
+        default=frozenset(),
+        description="Addresses of B2BUAs that copy keys from one leg of a call to the other, once.",
+    )
+    moves: Flag = Field(
+        default=False,
+        description="Whether a party may go on from another source: handover, NAT rebinding. Tells an alert.",
+    )
+    source_prefix: SourcePrefix = Field(
+        default=SourcePrefix(), description="How much of a source address is bound."
+    )
+    originator: Literal["ignore", "alert", "deny"] = Field(
+        default="alert", description="What a known originator at a new source means."
+    )
+    originator_silence: Duration = Field(
+        default=30 * 86400 * NANOSECONDS,
+        description="Silence after which an originator may come from anywhere again.",
+    )
+    strict: Flag = Field(
+        default=False,
+        description="Whether one key in two places of a message, or the same key for new media, is denied"
+        " too.",
+    )
+    on_deny: Literal["drop"] = Field(default="drop", description="What denying does to the packets.")
+    exceptions: Mapping[ExceptionName, Outcome] = Field(
+        default_factory=dict,
+        description="What each exception means: `accept`, `deny` or `alert` (accept and tell).",
+    )
+
+    def over(self, base: "PolicyTable") -> "PolicyTable":
+        """This table, with what it leaves out as in ``base``."""
+        said = {name: getattr(self, name) for name in self.model_fields_set}
+        if "exceptions" in said:
+            said["exceptions"] = {**base.exceptions, **self.exceptions}
+        if "source_prefix" in said:
+            prefixes = {
+                name: getattr(self.source_prefix, name) for name in self.source_prefix.model_fields_set
+            }
+            said["source_prefix"] = base.source_prefix.model_copy(update=prefixes)
+        return base.model_copy(update=said)
+
+    def policy(self, name: str) -> Policy:
+        """The policy that the judge takes."""
+        return Policy(
+            name=name,
+            relays=self.relays,
+            b2bua=self.b2bua,
+            moves=self.moves,
+            prefix_ipv4=self.source_prefix.ipv4,
+            prefix_ipv6=self.source_prefix.ipv6,
+            originator=self.originator,
+            originator_silence=self.originator_silence,
+            strict=self.strict,
+            outcomes=MappingProxyType({**DEFAULT_OUTCOMES, **self.exceptions}),
+        )
+
+
+class MatchTable(Table):
+    """Which messages a policy file takes: those that fit every key given; a list fits if one entry does."""
+
+    source: Networks = Field(default=(), description="Networks that the packet comes from.")
+    interface: Interfaces = Field(
+        default=(), description="Interfaces that it comes in by; captures do not tell them."
+    )
+    mark: Marks = Field(default=(), description='Packet marks: `1`, or `"0x10/0xff"` for some of its bits.')
+    method: Methods = Field(default=(), description="Methods of the request, or of the CSeq of a response.")
+
+    def selector(self) -> Selector:
+        """What the policy list asks."""
+        return Selector(source=self.source, interface=self.interface, mark=self.mark, method=self.method)
+
+
+class PolicyFile(Table):
+    """One file of policies."""
+
+    match: MatchTable = MatchTable()
+    policy: PolicyTable = PolicyTable()
+
+
+class QueueTable(Table):
+    """The netfilter queues, which the kernel rules fill."""
+
+    numbers: QueueNumbers = Field(default=(0,), description="The queue, or a list of them.")
+    length: Whole = Field(default=16384, ge=1, le=1 << 20, description="Packets that may wait in the kernel.")
+    fail_open: Flag = Field(
+        default=False, description="Whether packets pass unjudged while the queue is full."
+    )
+    batch: Whole = Field(
+        default=256, ge=1, le=65536, description="Most packets that are judged between two commits."
+    )
+
+
+class StoreTable(Table):
+    """Where associations are kept."""
+
+    url: StoreUrl = Field(
+        default=f"sqlite://{STATE}/associations.db",
+        description="`sqlite:///PATH`, `redis://HOST:PORT/NUMBER`, `rediss://…`, `unix:///SOCKET`, or"
+        " `memory:`,"
+        " which forgets all when the daemon ends.",
+    )
+    durability: Durability = Field(
+        default="process",
+        description="What an accepted message's memory outlasts: `process`, the daemon's end by any"
+        " signal; `power`,"
+        " a loss of power too, at the price of a disk write for each batch.",
+    )
+    retention: Retention = Field(
+        default=None,
+        description="How long an association is kept after its last message: `certificate`, until the newest"
+        " certificate of the keys held expires, or for a year where none is held; or a duration.",
+    )
+
+
+class SecretTable(Table):
+    """The site secret, without which no fingerprint can be made or compared."""
+
+    file: FilePath = Field(
+        default=STATE / "secret",
+        description="32 random octets or more, which others may not read. The daemon makes it where it is"
+        " missing.",
+    )
+
+
+class KeysTable(Table):
+    """Private keys that envelopes are opened with. Without them the envelope tier still rules."""
+
+    directory: FilePath | None = Field(
+        default=None, description="PEM files of private keys and certificates, whatever their names."
+    )
+    trust: FilePath | None = Field(
+        default=None, description="Certificates of trusted authorities: a PEM file, or a directory of them."
+    )
+    workers: Whole = Field(default=1, ge=1, le=256, description="Processes that do private-key operations.")
+
+
+class MetricsTable(Table):
+    """Metrics for Prometheus."""
+
+    listen: Listen = Field(
+        default=Endpoint("127.0.0.1", 9464),
+        description="Address and port of `/metrics`, or `off`. It asks for no password.",
+    )
+
+
+class TemplatesTable(Table):
+    """The toolbox's templates: which tools a message passes."""
+
+    directory: FilePath | None = Field(
+        default=None, description="TOML files of templates; none: those that come with us."
+    )
+
+
+class LogTable(Table):
+    """The daemon's log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least weight of what is logged."
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description="`text` for people, `json` for one object a line."
+    )
+
+
+class EventsTable(Table):
+    """Rulings and exceptions as JSON Lines, the records of `replay-monitor replay --json`."""
+
+    file: FilePath | None = Field(default=None, description="File that they are appended to.")
+
+
+class Config(Table):
+    """All that the daemon is told. An empty file is valid."""
+
+    policy_files: str | None = Field(
+        default=None,
+        alias="policies",
+        strict=True,
+        description="Directory of further policies (`*.toml`), or a pattern such as `policies/*.toml`."
+        " They are asked"
+        " in the order of their file names, the first that matches wins, and `[policy]` takes the rest."
+        " Being no"
+        " table's key, it stands before the first table.",
+    )
+    policy: PolicyTable = PolicyTable()
+    queue: QueueTable = QueueTable()
+    store: StoreTable = StoreTable()
+    secret: SecretTable = SecretTable()
+    keys: KeysTable = KeysTable()
+    metrics: MetricsTable = MetricsTable()
+    templates: TemplatesTable = TemplatesTable()
+    log: LogTable = LogTable()
+    events: EventsTable = EventsTable()
+
+    _policies: PolicyList | None = PrivateAttr(None)
+
+    @property
+    def policies(self) -> PolicyList:
+        """All policies, for the choice of the one that takes a message."""
+        return self._policies or PolicyList(self.policy.policy("default"))
+
+    def with_policies(self, policies: PolicyList) -> "Config":
+        """This configuration with the policies of its policy files."""
+        config = self.model_copy()
+        config._policies = policies
+        return config
