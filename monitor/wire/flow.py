@@ -40,6 +40,10 @@ class Flow:
     destination_port: int
     transport: Transport
 
+    def reversed(self) -> "Flow":
+        """The other direction."""
+        return Flow(self.destination, self.destination_port, self.source, self.source_port, self.transport)
+
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
