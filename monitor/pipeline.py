@@ -1,12 +1,54 @@
-"""The one place where the stages are joined: frames in, rulings out. No clock, no socket, no thread."""
+"""The one place where the stages are joined: frames in, rulings out. No clock, no socket, no thread.
 
-from dataclasses import dataclass
+A frame gives datagrams or stretches of a stream, these give messages, and each message with key material
+becomes a case that passes the toolbox. A case may wait for private-key work; the frames that carry its
+message wait with it, everything else goes on. Cases of one dialog, and cases with one envelope, are ruled
+on in the order in which they came.
+"""
 
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from monitor.antireplay.fingerprint import spi
+from monitor.antireplay.policy import Policy
 from monitor.antireplay.ruling import Verdict
-from monitor.antireplay.table import Store
+from monitor.antireplay.sad import Facts
+from monitor.antireplay.table import StoreError
+from monitor.cms.enveloped import EnvelopedData
+from monitor.exceptions import DecodeError, ExceptionName, Outcome
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
-from monitor.record import Record
+from monitor.record import ExceptionRecord, Record, RulingRecord
+from monitor.sequence import Sequencer
+from monitor.sip import message as sip
+from monitor.sip.error import SipError
+from monitor.sip.framing import Framed, StreamFramer, Unframed, looks_like_sip
+from monitor.sip.message import Message
+from monitor.toolbox.case import Case, Denied
+from monitor.toolbox.engine import Compiled, Engine, Interpretation
+from monitor.toolbox.layer import Layer
+from monitor.toolbox.tool import Databases
+from monitor.wire.decoder import Decoder
+from monitor.wire.flow import Datagram, Flow, Segment, WireError
 from monitor.wire.frame import Frame
+from monitor.wire.tcp import Delivery, Streams
+
+MAX_WAITING = 4096
+"""Messages that may wait for private-key work, their own or an earlier message's."""
+MAX_SPANS = 64
+"""Stretches of one stream that are kept as undecided or denied; beyond that all that follows is denied."""
+END_OF_STREAM = 1 << 62
+"""Beyond any offset."""
+
+
+class Policies(Protocol):
+    """Finds the policy for a message."""
+
+    def choose(self, source: bytes, interface: str, mark: int, method: str) -> Policy:
+        """The first policy that takes it; there is always one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +69,61 @@ class Settled:
     records: tuple[Record, ...]
 
 
+@dataclass(slots=True, eq=False)
+class _Ticket:
+    """One frame that was fed: what its verdict waits for, and what is told of it."""
+
+    frame: Frame
+    waiting: int = 0
+    denied: bool = False
+    records: list[Record] = field(default_factory=list)
+    uncommitted: dict[int, "_Job"] = field(default_factory=dict)
+    """Accepted rulings, by index in ``records``: void if the commit fails."""
+
+
+@dataclass(slots=True, eq=False)
+class _Fate:
+    """What becomes of a message, and of every frame that carries octets of it."""
+
+    decided: bool = False
+    denied: bool = False
+    frames: list[_Ticket] = field(default_factory=list)
+    """Those that wait for it, or have its octets again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Span:
+    """A stretch of a stream that carries one message which is undecided or denied."""
+
+    start: int
+    end: int
+    fate: _Fate
+
+
+@dataclass(slots=True, eq=False)
+class _StreamState:
+    """What hangs on a TCP stream: its framer and the stretches that are not free to pass."""
+
+    framer: StreamFramer = field(default_factory=StreamFramer)
+    spans: list[_Span] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One message on its way to a ruling."""
+
+    case: Case
+    flow: Flow
+    ticket: _Ticket
+    fate: _Fate
+    keys: Sequence[Hashable]
+    """What orders it: its Call-ID and its envelopes."""
+    layers: Sequence[Layer] = ()
+    template: Compiled | None = None
+    steps: Interpretation | None = None
+    entered: bool = False
+
+
 class Pipeline:
     """Frames in, rulings out.
 
@@ -34,20 +131,332 @@ class Pipeline:
     gives what comes back to ``answer``, and calls ``settle`` after each batch.
     """
 
-    def __init__(self, store: Store) -> None: ...
+    counts: Counter[str]
+    """``messages``: read; ``overtaken``: that waited for an earlier one; ``spans``: streams with too many
+    denied stretches; ``unfollowed``: without key material, of which the store did not take notice."""
+    methods: Counter[str]
+    """Messages by method."""
+
+    def __init__(self, engine: Engine, databases: Databases, policies: Policies) -> None:
+        self._engine, self._policies = engine, policies
+        self._associations, self._hashes = databases.associations, databases.hashes
+        self.decoder, self.streams = Decoder(), Streams()
+        self.counts, self.methods = Counter(), Counter()
+        self._tickets: list[_Ticket] = []
+        self._asks: list[Ask] = []
+        self._asked: dict[int, _Job] = {}
+        self._number = 0
+        self._order: Sequencer[_Job] = Sequencer()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for private-key work, their own or an earlier message's."""
+        return len(self._order)
 
     def feed(self, frame: Frame) -> Verdict | None:
-        """Take a frame in. A verdict at once where nothing in it is to be judged, else None: see ``settle``."""
-        raise NotImplementedError
+        """Take a frame in.
+
+        :returns: a verdict at once where nothing in it is to be ruled on, else None: see ``settle``.
+        """
+        ticket = _Ticket(frame)
+        try:
+            unit = self.decoder.decode(frame)
+            if unit is None:
+                return Verdict.ACCEPT
+            if isinstance(unit, Datagram):
+                self._datagram(unit, ticket)
+            else:
+                self._segment(unit, ticket)
+        except WireError as error:
+            self._raise(ticket, None, error, error.source)
+        if not ticket.waiting and not ticket.records:
+            return Verdict.DENY if ticket.denied else Verdict.ACCEPT
+        self._tickets.append(ticket)
+        return None
 
     def asks(self) -> list[Ask]:
         """The private-key work asked for since the last call."""
-        raise NotImplementedError
+        asks, self._asks = self._asks, []
+        return asks
 
     def answer(self, number: int, answer: UnwrapAnswer) -> None:
-        """Resume the message that waits for ask ``number``."""
-        raise NotImplementedError
+        """Resume the message that waits for ask ``number``; one that nobody waits for is passed over."""
+        job = self._asked.pop(number, None)
+        if job is not None:
+            self._advance(job, answer)
 
     def settle(self) -> list[Settled]:
         """Commit, then give every frame fed so far whose messages are all ruled on, oldest first."""
-        raise NotImplementedError
+        try:
+            self._associations.store.commit()
+        except StoreError as error:
+            for ticket in self._tickets:
+                self._void(ticket, str(error))
+        for ticket in self._tickets:
+            ticket.uncommitted.clear()
+        done = [ticket for ticket in self._tickets if not ticket.waiting]
+        self._tickets = [ticket for ticket in self._tickets if ticket.waiting]
+        return [
+            Settled(
+                ticket.frame.number,
+                Verdict.DENY if ticket.denied else Verdict.ACCEPT,
+                tuple(ticket.records),
+            )
+            for ticket in done
+        ]
+
+    # From the wire to messages
+
+    def _datagram(self, datagram: Datagram, ticket: _Ticket) -> None:
+        flow, payload, other = datagram.flow, datagram.payload, datagram.alternative
+        if not looks_like_sip(payload) and not (other is not None and looks_like_sip(other)):
+            return
+        if datagram.trouble is None or not self._raise(ticket, flow, datagram.trouble):
+            self._message(payload, ticket, flow, _Fate(), stream=False)
+
+    def _segment(self, segment: Segment, ticket: _Ticket) -> None:
+        delivery = self.streams.feed(segment, ticket.frame.time)
+        if delivery is None:
+            return
+        state = delivery.stream.context
+        if not isinstance(state, _StreamState):
+            state = delivery.stream.context = _StreamState()
+        if delivery.trouble is not None and (state.framer.is_sip or looks_like_sip(segment.payload)):
+            fate = _Fate(decided=True, denied=self._raise(ticket, segment.flow, delivery.trouble))
+            self._keep(state, _Span(delivery.start, delivery.end, fate))
+        for found in _framed(state.framer, delivery):
+            fate = _Fate()
+            if isinstance(found, Unframed):
+                fate.decided, fate.denied = True, self._raise(ticket, segment.flow, found.error)
+            else:
+                self._message(found.raw, ticket, segment.flow, fate, stream=True)
+            self._keep(state, _Span(found.start, found.end, fate))
+        for span in state.spans:
+            # Octets of a message share its fate, however often they are sent.
+            if delivery.start < span.end and span.start < delivery.end:
+                self._bind(ticket, span.fate)
+
+    def _keep(self, state: _StreamState, span: _Span) -> None:
+        state.spans = [each for each in (*state.spans, span) if each.fate.denied or not each.fate.decided]
+        if len(state.spans) > MAX_SPANS:
+            self.counts["spans"] += 1
+            start = min(each.start for each in state.spans)
+            state.spans = [_Span(start, END_OF_STREAM, _Fate(decided=True, denied=True))]
+
+    @staticmethod
+    def _bind(ticket: _Ticket, fate: _Fate) -> None:
+        """Let a frame share a message's fate."""
+        if fate.denied:
+            ticket.denied = True
+        elif not fate.decided and ticket not in fate.frames:
+            ticket.waiting += 1
+            fate.frames.append(ticket)
+
+    # From messages to rulings
+
+    def _message(self, raw: bytes, ticket: _Ticket, flow: Flow, fate: _Fate, *, stream: bool) -> None:
+        try:
+            message = sip.parse(raw, stream=stream)
+        except SipError as error:
+            fate.decided, fate.denied = True, self._raise(ticket, flow, error)
+            return
+        self.counts["messages"] += 1
+        self.methods[message.method] += 1
+        job = self._open(message, ticket, flow, fate)
+        if self._order.blocked(job.keys):
+            self._queue(job)
+        else:
+            self._start(job)
+
+    def _open(self, message: Message, ticket: _Ticket, flow: Flow, fate: _Fate) -> _Job:
+        """A job for a message, with the layers it shows and the template that takes it."""
+        frame = ticket.frame
+        policy = self._policies.choose(flow.source, frame.interface, frame.mark, message.method)
+        facts = Facts.of(message, flow.source, flow.destination, frame.time, policy, self._hashes)
+        job = _Job(Case(message, facts, policy), flow, ticket, fate, (message.call_id,))
+        if not message.body and not message.troubles:
+            return job
+        case = job.case
+        with suppress(Denied):
+            for name, detail in message.troubles:
+                case.report(name, detail)
+            layers = self._engine.open(case)
+            if layers:
+                job.layers, job.template = layers, self._engine.choose(layers, message.method)
+                job.keys = (message.call_id, *_envelopes(layers))
+                if job.template is None:
+                    case.report(ExceptionName.UNSUPPORTED, "no template takes the message")
+        return job
+
+    def _queue(self, job: _Job) -> None:
+        """Put a job behind those that it must not overtake."""
+        if self._full(job):
+            return
+        self.counts["overtaken"] += 1
+        self._enter(job)
+
+    def _enter(self, job: _Job) -> None:
+        job.entered = True
+        self._order.enter(job)
+        self._bind(job.ticket, job.fate)
+
+    def _full(self, job: _Job) -> bool:
+        """Whether no more can wait; then the job is finished as the policy says of an overload."""
+        if len(self._order) < MAX_WAITING:
+            return False
+        if job.template is not None:
+            with suppress(Denied):
+                job.case.report(ExceptionName.OVERLOAD, f"{MAX_WAITING} messages wait for decryption")
+        self._finish(job)
+        return True
+
+    def _start(self, job: _Job) -> None:
+        if job.template is None or job.case.denied:
+            self._finish(job)
+        else:
+            job.steps = self._engine.interpret(job.case, job.layers, job.template)
+            self._advance(job, None)
+
+    def _advance(self, job: _Job, answer: UnwrapAnswer | None) -> None:
+        """Let a job run to its end, or to its next ask."""
+        assert job.steps is not None
+        try:
+            request = next(job.steps) if answer is None else job.steps.send(answer)
+        except StopIteration:
+            self._finish(job)
+            return
+        except StoreError as error:
+            with suppress(Denied):
+                job.case.report(ExceptionName.STORE_UNAVAILABLE, str(error))
+            self._finish(job)
+            return
+        if not job.entered:
+            if self._full(job):
+                return
+            self._enter(job)
+        self._number += 1
+        self._asked[self._number] = job
+        self._asks.append(Ask(self._number, request))
+
+    def _finish(self, job: _Job) -> None:
+        """Tell what came of a job, let its frames go, and start what waited for it."""
+        case, fate = job.case, job.fate
+        self._record(job)
+        fate.decided = True
+        fate.denied = case.denied or (case.ruling is not None and case.ruling.reason.denies)
+        if not fate.denied and case.ruling is None and _changes_dialog(case.message):
+            try:
+                self._associations.follow(case.facts, case.policy)
+            except StoreError:
+                self.counts["unfollowed"] += 1
+        if fate.denied:
+            job.ticket.denied = True
+        for ticket in fate.frames:
+            ticket.waiting -= 1
+            ticket.denied |= fate.denied
+        if job.entered:
+            for ready in self._order.leave(job):
+                self._start(ready)
+
+    # From rulings to records
+
+    def _record(self, job: _Job) -> None:
+        case, ticket, flow = job.case, job.ticket, job.flow
+        message, time = case.message, ticket.frame.time
+        for raised in case.raised:
+            ticket.records.append(
+                ExceptionRecord(
+                    ticket.frame.number,
+                    time,
+                    flow,
+                    case.facts.source,
+                    raised.name,
+                    raised.outcome,
+                    raised.detail,
+                    message.call_id,
+                    message.start_line,
+                )
+            )
+        ruling = case.ruling
+        if ruling is None:
+            return
+        if not ruling.reason.denies:
+            ticket.uncommitted[len(ticket.records)] = job
+        ticket.records.append(
+            RulingRecord(
+                ticket.frame.number,
+                time,
+                flow,
+                case.facts.source,
+                message.start_line,
+                message.method,
+                message.status,
+                message.call_id,
+                message.cseq,
+                ruling.verdict,
+                ruling.reason,
+                job.template.name if job.template is not None else "",
+                case.policy.name,
+                tuple(spi(fingerprint) for fingerprint in case.fingerprints),
+                tuple(str(tier) for tier in case.tiers),
+                ruling.alerts,
+                message.from_uri,
+                message.to_uri,
+            )
+        )
+
+    def _raise(self, ticket: _Ticket, flow: Flow | None, error: DecodeError, source: bytes = b"") -> bool:
+        """Record an exception of what is no message yet; whether it denies."""
+        frame = ticket.frame
+        source = flow.source if flow is not None else source
+        policy = self._policies.choose(source, frame.interface, frame.mark, "")
+        outcome = policy.outcomes[error.name]
+        ticket.records.append(
+            ExceptionRecord(frame.number, frame.time, flow, source, error.name, outcome, error.detail)
+        )
+        ticket.denied |= outcome is Outcome.DENY
+        return outcome is Outcome.DENY
+
+    @staticmethod
+    def _void(ticket: _Ticket, detail: str) -> None:
+        """The commit failed: what was accepted on the strength of it is an exception now."""
+        for index, job in ticket.uncommitted.items():
+            case = job.case
+            outcome = case.policy.outcomes[ExceptionName.STORE_UNAVAILABLE]
+            ticket.records[index] = ExceptionRecord(
+                ticket.frame.number,
+                ticket.frame.time,
+                job.flow,
+                case.facts.source,
+                ExceptionName.STORE_UNAVAILABLE,
+                outcome,
+                detail,
+                case.message.call_id,
+                case.message.start_line,
+            )
+            if outcome is Outcome.DENY:
+                job.fate.denied = ticket.denied = True
+                for each in job.fate.frames:
+                    each.denied = True
+
+
+def _framed(framer: StreamFramer, delivery: Delivery) -> Iterable[Framed | Unframed]:
+    return framer.feed(delivery.data, delivery.data_start, delivery.gap) if delivery.data else ()
+
+
+def _envelopes(layers: Sequence[Layer]) -> set[bytes]:
+    """Names of the envelopes in sight: whatever of them comes again, the order holds."""
+    names: set[bytes] = set()
+    for layer in layers:
+        if isinstance(layer.value, EnvelopedData):
+            names.update(recipient.encrypted_key for recipient in layer.value.recipients)
+            names.add(layer.value.encrypted_content)
+    names.discard(b"")
+    return names
+
+
+def _changes_dialog(message: Message) -> bool:
+    """Whether a message without key material can change a dialog (see ``dialog.Dialog.after``)."""
+    if message.status is None:
+        return message.method in ("INVITE", "BYE", "CANCEL")
+    return message.method == "INVITE" and message.status > 100

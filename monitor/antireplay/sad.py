@@ -130,8 +130,6 @@ class Sighting:
     fingerprint: bytes
     tier: Tier
     endpoints: tuple[Endpoint, ...] = ()
-    content: bool = False
-    """It is of an envelope's encrypted content, with which what it held is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +164,23 @@ class AssociationDatabase:
     hashes: Fingerprinter
     retention: int
 
-    def read(self, fingerprints: Sequence[bytes]) -> list[Association | None]:
-        """The associations of some fingerprints.
+    def glance(
+        self, facts: Facts, sightings: Sequence[Sighting], policy: Policy
+    ) -> tuple[Ruling, list[Association | None]]:
+        """Rule on some fingerprints alone, and keep nothing: what they are associated with comes along.
 
         :raises StoreError: the store cannot answer.
         """
-        return [None if each is None else Association.decode(each) for each in self.store.read(fingerprints)]
+        count = len(sightings)
+        records = self.store.read([*(sighting.fingerprint for sighting in sightings), *facts.dialogs])
+        _, _, dialog = _pick_dialog(facts, records[count:])
+        view = dialog.view(facts.requester, facts.responder) if dialog else NO_DIALOG
+        associations = [None if record is None else Association.decode(record) for record in records[:count]]
+        rulings = [
+            judge(association, _observation(facts, sighting, view), policy)[0]
+            for association, sighting in zip(associations, sightings, strict=True)
+        ]
+        return worst(rulings), associations
 
     def consider(self, facts: Facts, evidence: Evidence, policy: Policy) -> Decision:
         """Rule on a message and keep nothing.

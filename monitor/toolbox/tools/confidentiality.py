@@ -1,7 +1,8 @@
 """Confidentiality: opening envelopes whose content-encryption key is known."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -15,6 +16,10 @@ from monitor.cms.ber import Cursor
 from monitor.cms.enveloped import Algorithm, EnvelopedData
 from monitor.cms.error import CmsError
 from monitor.exceptions import ExceptionName
+from monitor.keys.request import UnwrapAnswer
+from monitor.toolbox.case import Case
+from monitor.toolbox.layer import Kind, Layer
+from monitor.toolbox.tool import NOTHING, Ask, Databases, Peeled
 
 DEFAULT_TAG_LENGTH = 12
 """Octets of an AES-GCM or AES-CCM tag whose length is not told (RFC 5084 §3)."""
@@ -118,3 +123,42 @@ def _open_authenticated(cipher: ContentCipher, envelope: EnvelopedData, key: byt
     if cipher.mode == "ccm":
         return AESCCM(key, tag_length).decrypt(nonce, encrypted + tag, envelope.authenticated)
     return ChaCha20Poly1305(key).decrypt(nonce, encrypted + tag, envelope.authenticated)
+
+
+class Confidentiality:
+    """Opens envelopes: asks for the content-encryption key, then decrypts the content."""
+
+    takes: ClassVar[frozenset[Kind]] = frozenset({Kind.ENVELOPE})
+    gives: ClassVar[frozenset[Kind]] = frozenset(Kind) - {Kind.MESSAGE}
+    parameters: ClassVar[Mapping[str, type]] = {}
+
+    def __init__(self, databases: Databases) -> None:
+        self._directory = databases.directory
+
+    def apply(self, layer: Layer, case: Case) -> Peeled | Ask:
+        """Ask for what opens one envelope."""
+        envelope = layer.value
+        assert isinstance(envelope, EnvelopedData)
+        try:
+            request = self._directory.request(envelope, key_length(envelope.algorithm), case.facts.source)
+        except CmsError as error:
+            case.report(error.name, error.detail)
+            return NOTHING
+        if request is None:
+            case.report(ExceptionName.UNDECRYPTABLE, "an envelope for nobody whose key is held")
+            return NOTHING
+        return Ask(request, lambda answer: _opened(envelope, answer, case))
+
+
+def _opened(envelope: EnvelopedData, answer: UnwrapAnswer, case: Case) -> Peeled:
+    try:
+        if answer.key is None:
+            raise CmsError(ExceptionName.UNDECRYPTABLE, "the keyholder gives no key")
+        content = decrypt(envelope, answer.key, *answer.further)
+    except CmsError as error:
+        case.report(error.name, error.detail)
+        return NOTHING
+    return Peeled(typed=((envelope.content_type, content),), opened=True)
+
+
+TOOLS: dict[str, type[Any]] = {"confidentiality": Confidentiality}

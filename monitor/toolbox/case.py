@@ -1,0 +1,87 @@
+"""A case: one message on its way through the toolbox, and what was found in it so far."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from monitor.antireplay.observation import Tier
+from monitor.antireplay.policy import Policy
+from monitor.antireplay.ruling import Ruling
+from monitor.antireplay.sad import Facts, Sighting
+from monitor.exceptions import ExceptionName, Outcome
+from monitor.sip.message import Message
+
+MAX_SIGHTINGS = 256
+"""Fingerprints of one message."""
+
+
+class Denied(Exception):  # noqa: N818  (no error: it ends a case)
+    """Ends a case: an exception whose outcome is to deny. Caught by the engine, and by nobody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """One exception of a case with its outcome."""
+
+    name: ExceptionName
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """What tools read and add to."""
+
+    message: Message
+    facts: Facts
+    policy: Policy
+    sightings: dict[bytes, Sighting] = field(default_factory=dict)
+    """By fingerprint, in the order found."""
+    held: dict[bytes, list[Sighting]] = field(default_factory=dict)
+    """By content fingerprint of an envelope that was opened: what it held."""
+    duplicate_key: bool = False
+    signer: str = ""
+    raised: list[Raised] = field(default_factory=list)
+    ruling: Ruling | None = None
+    tiers: tuple[Tier, ...] = ()
+    """The tiers that spoke in the ruling."""
+    denied: bool = False
+    """An exception's outcome has denied the message."""
+    meanings: Mapping[ExceptionName, Outcome] | None = None
+    """What the template's step that is at work says of failures, before the policy is asked."""
+
+    def report(self, name: ExceptionName, detail: str) -> None:
+        """Raise an exception of the case; returns where its outcome lets the message go on.
+
+        :raises Denied: its outcome is to deny.
+        """
+        outcome = (self.meanings or {}).get(name) or self.policy.outcomes[name]
+        self.raised.append(Raised(name, outcome, detail))
+        if outcome is Outcome.DENY:
+            self.denied = True
+            raise Denied
+
+    def sight(self, sighting: Sighting, within: bytes | None) -> None:
+        """Add one fingerprint; one that was seen before gains the endpoints.
+
+        :param within: content fingerprint of the envelope it came out of.
+        :raises Denied: there are too many, and the policy says so.
+        """
+        known = self.sightings.get(sighting.fingerprint)
+        if known is not None:
+            endpoints = dict.fromkeys((*known.endpoints, *sighting.endpoints))
+            sighting = Sighting(sighting.fingerprint, sighting.tier, tuple(endpoints))
+        elif len(self.sightings) >= MAX_SIGHTINGS:
+            self.report(ExceptionName.LIMIT, f"more than {MAX_SIGHTINGS} fingerprints in one message")
+            return
+        self.sightings[sighting.fingerprint] = sighting
+        if within is not None:
+            self.held.setdefault(within, []).append(sighting)
+
+    def conclude(self, ruling: Ruling, *tiers: Tier) -> None:
+        """Give the case its ruling, said by these tiers."""
+        self.ruling, self.tiers = ruling, tiers
+
+    @property
+    def fingerprints(self) -> tuple[bytes, ...]:
+        """Of the last tier that spoke: what the ruling is about."""
+        return tuple(key for key, each in self.sightings.items() if each.tier in self.tiers[-1:])

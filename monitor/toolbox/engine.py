@@ -1,0 +1,136 @@
+"""The interpretation engine: peels a message layer by layer and hands each to the tools of its template."""
+
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+
+from monitor.exceptions import ExceptionName, Outcome
+from monitor.keys.request import UnwrapAnswer, UnwrapRequest
+from monitor.sip import mime
+from monitor.sip.error import SipError
+from monitor.toolbox.case import Case, Denied
+from monitor.toolbox.layer import MAX_LAYERS, Kind, Layer
+from monitor.toolbox.peel import peel, peel_typed
+from monitor.toolbox.registry import Registry
+from monitor.toolbox.template import Template
+from monitor.toolbox.tool import Ask, Databases, Peeled, Tool
+
+Interpretation = Generator[UnwrapRequest, UnwrapAnswer, None]
+"""A case under way: gives private-key work to be done, is resumed with its answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    tool: Tool
+    meanings: dict[ExceptionName, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A template with its tools made, its steps sorted by the kind of layer that they take."""
+
+    template: Template
+    steps: dict[Kind, tuple[_Step, ...]]
+
+    @property
+    def name(self) -> str:
+        """The template's name."""
+        return self.template.name
+
+
+class Engine:
+    """Interprets templates.
+
+    :param templates: in the order in which they are tried.
+    """
+
+    def __init__(self, templates: Sequence[Template], registry: Registry, databases: Databases) -> None:
+        self._templates = [_compile(template, registry, databases) for template in templates]
+
+    def choose(self, layers: Sequence[Layer], method: str) -> Compiled | None:
+        """The template for a message that shows these layers; None where no template takes it."""
+        kinds = frozenset(layer.kind for layer in layers)
+        for compiled in self._templates:
+            if compiled.template.match.takes(kinds, method):
+                return compiled
+        return None
+
+    def open(self, case: Case) -> list[Layer]:
+        """The layers that a message shows before any tool is at work.
+
+        :raises Denied: something in it cannot be read, and the policy denies that.
+        """
+        try:
+            entity = mime.body(case.message, case.report)
+        except SipError as error:
+            case.report(error.name, error.detail)
+            return []
+        return [] if entity is None else self._bounded(peel(entity, case.report), case, 0)
+
+    def interpret(self, case: Case, layers: Sequence[Layer], compiled: Compiled) -> Interpretation:
+        """Pass a case through its template; the case holds what came of it."""
+        queue = deque(layers)
+        seen = len(queue)
+        try:
+            while queue:
+                layer = queue.popleft()
+                found = yield from self._pass(layer, case, compiled)
+                found = self._bounded(found, case, seen)
+                seen += len(found)
+                queue.extendleft(reversed(found))
+            yield from self._pass(Layer(Kind.MESSAGE, None), case, compiled)
+        except Denied:
+            return
+        finally:
+            case.meanings = None
+
+    def _pass(
+        self, layer: Layer, case: Case, compiled: Compiled
+    ) -> Generator[UnwrapRequest, UnwrapAnswer, list[Layer]]:
+        """One layer through the steps that take it; gives what came out of it."""
+        steps = compiled.steps.get(layer.kind)
+        if steps is None:
+            case.report(ExceptionName.UNSUPPORTED, f"template {compiled.name} has no tool for {layer.kind}")
+            return []
+        found: list[Layer] = []
+        within = layer.within
+        for step in steps:
+            case.meanings = step.meanings
+            result = step.tool.apply(layer, case)
+            if isinstance(result, Ask):
+                answer = yield result.request
+                case.meanings = step.meanings
+                result = result.then(answer)
+            within = result.within or within
+            if result.opened and within is not None:
+                case.held.setdefault(within, [])
+            found += _came_out(result, layer, within, case)
+            if result.done:
+                break
+        return found
+
+    @staticmethod
+    def _bounded(layers: Iterable[Layer], case: Case, seen: int) -> list[Layer]:
+        bounded: list[Layer] = []
+        for layer in layers:
+            if seen + len(bounded) >= MAX_LAYERS:
+                case.report(ExceptionName.LIMIT, f"more than {MAX_LAYERS} layers in one message")
+                break
+            bounded.append(layer)
+        return bounded
+
+
+def _came_out(result: Peeled, layer: Layer, within: bytes | None, case: Case) -> Iterable[Layer]:
+    for entity in result.entities:
+        yield from peel(entity, case.report, layer.depth + 1, within)
+    for content_type, octets in result.typed:
+        yield from peel_typed(content_type, octets, case.report, layer.depth + 1, within)
+
+
+def _compile(template: Template, registry: Registry, databases: Databases) -> Compiled:
+    steps: dict[Kind, list[_Step]] = {}
+    for step in template.steps:
+        tool = registry.tools[step.tool](databases, **step.parameters)
+        for kind in tool.takes:
+            steps.setdefault(kind, []).append(_Step(tool, dict(step.on_failure)))
+    return Compiled(template, {kind: tuple(each) for kind, each in steps.items()})
