@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monitor.config.lines import KeyPath, key_lines, line_of
 from monitor.config.problem import ConfigError, Problem
+from monitor.toml_lines import KeyPath, key_lines, line_of
 
 SIZE = 1 << 20
 """Most octets of a configuration file."""

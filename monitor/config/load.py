@@ -11,11 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from monitor.config.document import Document, read_document
-from monitor.config.lines import KeyPath
 from monitor.config.model import Config, PolicyFile, PolicyTable, Table
 from monitor.config.problem import ConfigError, Problem
 from monitor.config.selector import PolicyList
 from monitor.exceptions import ExceptionName
+from monitor.toml_lines import KeyPath
 from monitor.wire import address
 
 DEFAULT_PATH = Path("/etc/replay-monitor/replay-monitor.toml")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.config.lines import key_lines, line_of
+from monitor.toml_lines import key_lines, line_of
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.toolbox.layer import Kind
 from monitor.toolbox.registry import Registry
