@@ -148,12 +148,15 @@ def _say(text: str) -> None:
 
 
 def _queue(text: str) -> tuple[int, int]:
-    return int(text), int(text)
+    return _queues(f"{text}:{text}")
 
 
 def _queues(text: str) -> tuple[int, int]:
     first, _, last = text.partition(":")
-    return int(first), int(last)
+    try:
+        return int(first), int(last)
+    except ValueError:
+        raise argparse.ArgumentTypeError("queues are numbers from 0 to 65535, as in 0 or 0:3") from None
 
 
 def _ports(text: str) -> tuple[tuple[int, int], ...]:

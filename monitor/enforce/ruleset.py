@@ -17,6 +17,7 @@ CHAIN = "REPLAY_MONITOR"
 """Name of the iptables chain, in the table ``security`` of each family."""
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 _WHY = """\
 Why the untracked rule comes first: looking at the connection state makes conntrack active, and with it the
@@ -203,10 +204,10 @@ def parse_ports(text: str) -> tuple[PortRange, ...]:
 
 
 def _port_range(text: str) -> PortRange:
-    first, _, last = text.strip().partition("-")
-    if not (first.isdecimal() and first.isascii()) or (last and not (last.isdecimal() and last.isascii())):
+    match = _PORTS.fullmatch(text.strip())
+    if not match:
         raise ValueError(f"{text!r} is not a port or a range of ports")
-    ports = int(first), int(last or first)
+    ports = int(match[1]), int(match[2] or match[1])
     if not 1 <= ports[0] <= ports[1] <= 65535:
         raise ValueError(f"{text!r}: ports rise and go from 1 to 65535")
     return ports
