@@ -15,8 +15,6 @@ from monitor.config.secret import SecretError, existing_secret, secret_check
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.store.location import open_store, sqlite_path
 from monitor.toml_lines import KeyPath
-from monitor.toolbox.registry import RegistryError, registry
-from monitor.toolbox.template import TemplateError, load_templates
 
 KEY_FILES = 10_000
 """Most files of a directory of keys that are looked at."""
@@ -114,6 +112,10 @@ def _templates(loaded: Loaded) -> Iterator[str]:
     if not directory.is_dir():
         yield str(loaded.document.problem(("templates", "directory"), f"{directory} is no directory"))
         return
+    # Here, so that only a configuration that names templates has the toolbox loaded.
+    from monitor.toolbox.registry import RegistryError, registry
+    from monitor.toolbox.template import TemplateError, load_templates
+
     try:
         load_templates(directory, registry())
     except TemplateError as error:

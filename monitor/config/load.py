@@ -2,16 +2,16 @@
 
 import difflib
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from monitor.config.document import Document, read_document
-from monitor.config.model import Config, PolicyFile, PolicyTable, Table
+from monitor.config.model import Config, PolicyFile, PolicyTable, Table, tables
 from monitor.config.problem import ConfigError, Problem
 from monitor.config.selector import PolicyList
 from monitor.exceptions import ExceptionName
@@ -183,23 +183,15 @@ def _toml(value: object) -> str:
 def _meant(model: type[Table], path: KeyPath) -> str:
     """The key that was meant, if one can be told: one of this table, else the same key of another."""
     name = str(path[-1])
-    table: Any = model
+    table: type[BaseModel] = model
     for part in path[:-1]:
-        table = _tables(table).get(str(part), table)
-    home = next((key for key, other in _tables(model).items() if name in _names(other)), None)
+        table = tables(table).get(str(part), table)
+    home = next((key for key, other in tables(model).items() if name in _names(other)), None)
     return f" here (it belongs under [{home}])" if home else _nearest(name, _names(table))
 
 
 def _names(table: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in table.model_fields.items()]
-
-
-def _tables(table: type[BaseModel]) -> Mapping[str, type[BaseModel]]:
-    return {
-        name: field.annotation
-        for name, field in table.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

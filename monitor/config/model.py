@@ -69,7 +69,8 @@ class PolicyTable(Table):
         default=SourcePrefix(), description="How much of a source address is bound."
     )
     originator: Literal["ignore", "alert", "deny"] = Field(
-        default="alert", description="What a known originator at a new source means."
+        default="alert",
+        description="What a known originator at a new source means: `ignore`, `alert` or `deny`.",
     )
     originator_silence: Duration = Field(
         default=30 * 86400 * NANOSECONDS,
@@ -80,7 +81,9 @@ class PolicyTable(Table):
         description="Whether one key in two places of a message, or the same key for new media, is denied"
         " too.",
     )
-    on_deny: Literal["drop"] = Field(default="drop", description="What denying does to the packets.")
+    on_deny: Literal["drop"] = Field(
+        default="drop", description="What denying does to the packets; dropping them is all there is."
+    )
     exceptions: Mapping[ExceptionName, Outcome] = Field(
         default_factory=dict,
         description="What each exception means: `accept`, `deny` or `alert` (accept and tell).",
@@ -214,7 +217,7 @@ class LogTable(Table):
     """The daemon's log, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least weight of what is logged."
+        default="info", description="`debug`, `info`, `warning` or `error`."
     )
     format: Literal["text", "json"] = Field(
         default="text", description="`text` for people, `json` for one object a line."
@@ -262,3 +265,12 @@ class Config(Table):
         config = self.model_copy()
         config._policies = policies
         return config
+
+
+def tables(model: type[BaseModel]) -> Mapping[str, type[BaseModel]]:
+    """The tables in a table."""
+    return {
+        name: field.annotation
+        for name, field in model.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }

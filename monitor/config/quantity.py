@@ -73,7 +73,11 @@ def duration_text(nanoseconds: int) -> str:
     return f"{nanoseconds // _UNITS[unit]}{unit}"
 
 
-def _retention(value: object) -> int | None:
+def parse_retention(value: object) -> int | None:
+    """As ``parse_duration``; None for ``"certificate"``.
+
+    :raises ValueError: it is neither.
+    """
     if value == "certificate":
         return None
     try:
@@ -183,7 +187,7 @@ Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
 Duration = Annotated[int, PlainValidator(parse_duration)]
 """Nanoseconds."""
-Retention = Annotated[int | None, PlainValidator(_retention)]
+Retention = Annotated[int | None, PlainValidator(parse_retention)]
 """Nanoseconds; None: as long as the certificates that the kept keys belong to."""
 Address = Annotated[bytes, PlainValidator(_address)]
 """Packed."""
