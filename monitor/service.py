@@ -29,8 +29,6 @@ from monitor.wire.frame import NANOSECONDS, Frame
 
 log = logging.getLogger("monitor")
 
-BATCH = 64
-"""Packets of one batch. They share a commit; more of them would keep the first waiting."""
 TICK = 0.25
 """Seconds between rounds of housekeeping, and the longest wait for a packet."""
 PATIENCE = 5 * NANOSECONDS
@@ -103,6 +101,8 @@ class MeasuredStore:
 class Service:
     """The loop. ``run`` returns after ``stop``, which like ``reload`` may be called by a signal handler.
 
+    :param sources: closed at the end; no two of them may give frames of the same number.
+    :param batch: most packets that share a commit.
     :param keyholder: None where no keys are held.
     :param store: to be pruned and measured, None where that is left to others.
     :param report: told each batch of records and the time, after their verdicts.
@@ -113,10 +113,11 @@ class Service:
 
     def __init__(
         self,
-        source: Source,
+        sources: Sequence[Source],
         core: Core,
         *,
         metrics: Metrics,
+        batch: int = 256,
         keyholder: KeyWork | None = None,
         store: ManagedStore | None = None,
         report: Callable[[Sequence[Record], int], None] = lambda records, now: None,
@@ -125,9 +126,10 @@ class Service:
         notifier: Notifier | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._source = source
+        self._sources = tuple(sources)
         self._core = core
         self._metrics = metrics
+        self._batch = batch
         self._keyholder = keyholder
         self._store = store
         self._report = report
@@ -146,7 +148,8 @@ class Service:
         os.set_blocking(self._wake_sender, False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_receiver, selectors.EVENT_READ)
-        self._selector.register(source, selectors.EVENT_READ)
+        for source in self._sources:
+            self._selector.register(source, selectors.EVENT_READ)
         if keyholder is not None:
             self._selector.register(keyholder, selectors.EVENT_READ)
 
@@ -170,7 +173,8 @@ class Service:
                 self._turn()
             self._finish()
         finally:
-            self._source.close()
+            for source in self._sources:
+                source.close()
             self._selector.close()
             os.close(self._wake_receiver)
             os.close(self._wake_sender)
@@ -184,8 +188,9 @@ class Service:
         if self._reloading:
             self._reload()
         busy = False
-        if self._source in ready:
-            busy = self._take(now) > 0
+        for source in self._sources:
+            if source in ready:
+                busy = self._take(source, now) > 0 or busy
         if self._keyholder in ready:
             busy = self._collect() or busy
         if busy:
@@ -194,9 +199,9 @@ class Service:
             self._tick_due = time.monotonic() + TICK
             self._housekeep(now)
 
-    def _take(self, now: int) -> int:
+    def _take(self, source: Source, now: int) -> int:
         """Feed one batch to the core; what needs no judging gets its verdict. How many packets there were."""
-        arrivals = self._source.receive(now, BATCH)
+        arrivals = source.receive(now, self._batch)
         metrics, held = self._metrics, self._held
         given: list[int] = []
         for frame, packet in arrivals:
@@ -308,7 +313,7 @@ class Service:
             self._give(self._held.pop(number).packet, Verdict.DENY)
             self._metrics.expired += 1
         self._metrics.held = len(self._held)
-        self._metrics.overruns = self._source.overruns
+        self._metrics.overruns = sum(source.overruns for source in self._sources)
         if self._store is not None:
             try:
                 self._metrics.pruned += self._store.prune(now, PRUNE_SLICE)
@@ -321,7 +326,7 @@ class Service:
             self._revive(self._keyholder)
         interval = self._notifier.watchdog_interval
         if interval is not None and time.monotonic() >= self._alive_due:
-            self._alive_due = time.monotonic() + interval / 2
+            self._alive_due = time.monotonic() + interval
             self._notifier.alive()
 
     def _revive(self, keyholder: KeyWork) -> None:
@@ -340,11 +345,12 @@ class Service:
     def _finish(self) -> None:
         """Rule on what the kernel has queued, wait a while for the keyholder, then drop what is left."""
         self._notifier.stopping()
-        self._source.pause()
-        while self._take(self._clock()):
-            self._settle(self._clock())
+        for source in self._sources:
+            source.pause()
+            while self._take(source, self._clock()):
+                self._settle(self._clock())
+            self._selector.unregister(source)
         deadline = time.monotonic() + STOP_PATIENCE
-        self._selector.unregister(self._source)
         while self._held and self._asked and (left := deadline - time.monotonic()) > 0:
             if self._keyholder in {key.fileobj for key, _ in self._selector.select(left)} and self._collect():
                 self._settle(self._clock())

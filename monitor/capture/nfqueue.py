@@ -10,9 +10,10 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,6 +78,7 @@ class Queue:
     :param buffer: octets of the socket's receive buffer, beyond ``net.core.rmem_max`` if need be.
     :param fail_open: whether packets pass unjudged while the queue is full.
     :param gso: whether the kernel may hand over large TCP segments before it cuts them (NFQA_CFG_F_GSO).
+    :param frames: gives the numbers of the frames, for several queues to share.
     :raises QueueError: no permission, no such facility, or the queue belongs to another process.
     """
 
@@ -88,11 +90,12 @@ class Queue:
         buffer: int = DEFAULT_BUFFER,
         fail_open: bool = False,
         gso: bool = False,
+        frames: Iterator[int] | None = None,
     ) -> None:
         self.number = number
         self._arrivals: list[Arrival] = []
         self._now = 0
-        self._frames = 0
+        self._frames = frames or count(1)
         self._bound = _bind(number, self._take)
         self._socket = socket.socket(fileno=os.dup(self._bound.get_fd()))
         self._reader = _Reader(self._socket)
@@ -151,7 +154,6 @@ class Queue:
     def _take(self, packet: Any) -> None:
         # An exception here would reach the caller of receive(), and the packet would wait for ever.
         try:
-            self._frames += 1
             self._arrivals.append((self._frame(packet), packet))
         except Exception:
             packet.drop()
@@ -160,7 +162,7 @@ class Queue:
         data = packet.get_payload()
         stamp = packet.get_timestamp()
         return Frame(
-            self._frames,
+            next(self._frames),
             round(stamp * 1_000_000) * 1000 if stamp else self._now,
             RAW,
             data,

@@ -59,14 +59,6 @@ def _version() -> str:
         return "unknown"
 
 
-def _of_queue(name: str) -> Callable[[Metrics], Value]:
-    def read(metrics: Metrics) -> Value:
-        account = metrics.queue()
-        return None if account is None else float(getattr(account, name))
-
-    return read
-
-
 FAMILIES = (
     Family(
         "replay_monitor_packets_total",
@@ -85,9 +77,9 @@ FAMILIES = (
     Family(
         "replay_monitor_messages_total",
         "counter",
-        "SIP messages ruled on, by method (of the CSeq in responses) and kind: request or response.",
-        lambda metrics: metrics.messages,
-        ("method", "kind"),
+        "SIP messages read, by method, for responses that of the CSeq.",
+        Metrics.messages_by_method,
+        ("method",),
     ),
     Family(
         "replay_monitor_rulings_total",
@@ -156,19 +148,22 @@ FAMILIES = (
         "replay_monitor_queue_length",
         "gauge",
         "Packets in the kernel's queue that have no verdict yet.",
-        _of_queue("length"),
+        lambda metrics: metrics.by_queue("length"),
+        ("queue",),
     ),
     Family(
         "replay_monitor_queue_dropped_total",
         "counter",
         "Packets that the kernel dropped because the queue was full.",
-        _of_queue("dropped"),
+        lambda metrics: metrics.by_queue("dropped"),
+        ("queue",),
     ),
     Family(
         "replay_monitor_queue_user_dropped_total",
         "counter",
         "Packets that the kernel dropped because the receive buffer was full.",
-        _of_queue("user_dropped"),
+        lambda metrics: metrics.by_queue("user_dropped"),
+        ("queue",),
     ),
     Family(
         "replay_monitor_queue_overruns_total",

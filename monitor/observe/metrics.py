@@ -5,7 +5,8 @@ them (see ``exposition``). Every label has a bounded set of values.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from monitor.antireplay.ruling import Verdict
@@ -68,15 +69,20 @@ class QueueAccount(Protocol):
 class Metrics:
     """All that is counted, in plain attributes that the event loop adds to.
 
-    :param queue: gives the kernel's account of the queue at a scrape, None where it cannot be read.
+    :param queues: by number, what gives the kernel's account of that queue: None where it cannot be read.
+    :param methods: counts of messages read, by method.
     """
 
-    def __init__(self, queue: Callable[[], QueueAccount | None] = lambda: None) -> None:
-        self.queue = queue
+    def __init__(
+        self,
+        queues: Mapping[int, Callable[[], QueueAccount | None]] = MappingProxyType({}),
+        methods: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self._queues = queues
+        self._methods = methods
         self.packets = [0] * 256
         """Packets taken from the queue, by IP protocol number."""
         self.verdicts = dict.fromkeys(Verdict, 0)
-        self.messages: dict[Labels, int] = {}
         self.rulings: dict[Labels, int] = {}
         self.exceptions: dict[Labels, int] = {}
         self.alerts: dict[Labels, int] = {}
@@ -98,9 +104,6 @@ class Metrics:
     def count(self, record: Record) -> None:
         """Count one ruling or exception."""
         if isinstance(record, RulingRecord):
-            method = record.method if record.method in METHODS else OTHER
-            kind = "request" if record.status is None else "response"
-            _add(self.messages, (method, kind))
             _add(self.rulings, (str(record.reason), str(record.verdict), record.policy))
             for alert in record.alerts:
                 _add(self.alerts, (alert,))
@@ -121,6 +124,19 @@ class Metrics:
             ("udp",): packets[17],
             (OTHER,): sum(packets) - packets[6] - packets[17],
         }
+
+    def messages_by_method(self) -> dict[Labels, int]:
+        """Messages read, those of unknown methods together."""
+        counts: dict[Labels, int] = {}
+        for method, number in dict(self._methods).items():
+            labels = (method if method in METHODS else OTHER,)
+            counts[labels] = counts.get(labels, 0) + number
+        return counts
+
+    def by_queue(self, name: str) -> dict[Labels, int]:
+        """One number of the kernel's accounts, by queue."""
+        accounts = {queue: account() for queue, account in self._queues.items()}
+        return {(str(queue),): getattr(each, name) for queue, each in accounts.items() if each is not None}
 
 
 def _add(counts: dict[Labels, int], labels: Labels) -> None:
