@@ -54,10 +54,6 @@ class Fingerprinter:
         """Of who a message is from: a certificate's hash or an address-of-record."""
         return self._hash(b"originator", identity.encode("utf-8", "surrogateescape"))
 
-    def check(self) -> bytes:
-        """What a store keeps to tell that it was made under this secret."""
-        return self._hash(b"check", b"")
-
 
 def spi(fingerprint: bytes) -> str:
     """The SPI shown to people: the first 32 bits of a fingerprint in hexadecimal."""

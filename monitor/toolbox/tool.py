@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from monitor.antireplay.fingerprint import Fingerprinter
 from monitor.antireplay.sad import AssociationDatabase
@@ -11,6 +11,9 @@ from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.sip.mime import Entity
 from monitor.toolbox.case import Case
 from monitor.toolbox.layer import Kind, Layer
+
+if TYPE_CHECKING:
+    from monitor.toolbox.tools.pki import TrustStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class Databases:
     hashes: Fingerprinter
     directory: Directory
     """Which recipients' keys the keyholder has."""
+    trust: "TrustStore | None" = None
+    """The trust anchors; None: signers' certificates are not asked whom they trust."""
 
 
 @dataclass(frozen=True, slots=True)
