@@ -1,0 +1,138 @@
+"""Session descriptions (RFC 8866), read for the key material in them and the media it protects."""
+
+import re
+from typing import Literal
+
+from monitor.exceptions import ExceptionName, Report
+from monitor.sip import sdes
+from monitor.sip.sdes import KeyMaterial
+from monitor.wire import address
+
+MAX_LINES = 16384
+"""Lines of one session description that are read."""
+
+MAX_KEYS = 256
+"""Keys of one session description."""
+
+_TRACES = (b"crypto", b"key-mgmt", b"inline")
+_ODD_LINE = re.compile(rb"[\s\0]*+([amc])[ \t]*+=[ \t]*+(.*)", re.IGNORECASE | re.DOTALL)
+_ROLE = re.compile(rb"(\s*+\d++[ \t]++)(?:client|server|both)[ \t]++", re.IGNORECASE)
+
+
+def keys(content: bytes, report: Report) -> tuple[KeyMaterial, ...]:
+    """All key material of a session description, in the order of its lines.
+
+    Read are ``a=crypto`` (RFC 4568), ``a=key-mgmt`` (RFC 4567), either of them as a potential configuration
+    (``a=acap``, RFC 5939), ``a=cryptoscale``, and whatever a lenient receiver might take for one of these.
+    A line against its grammar is reported malformed, and its keys are given where they can be told.
+    """
+    lowered = content.lower()
+    if not any(trace in lowered for trace in _TRACES):
+        return ()
+    return _Description(report).read(content)
+
+
+class _Description:
+    """One session description while it is read."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._found: list[tuple[bytes, Literal["sdes", "mikey"], int | None, int]] = []
+        self._lines = 0
+        self._address: bytes | None = None
+        self._media: list[tuple[int, bytes | None]] = []
+
+    def read(self, content: bytes) -> tuple[KeyMaterial, ...]:
+        lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n", MAX_LINES)
+        if len(lines) > MAX_LINES:
+            self._report(ExceptionName.LIMIT, f"session description of more than {MAX_LINES} lines")
+        for line in lines[:MAX_LINES]:
+            kind = line[:2]
+            if kind == b"a=":
+                self._attribute(line[2:])
+            elif kind == b"m=":
+                self._media_line(line[2:])
+            elif kind == b"c=":
+                self._connection(line[2:])
+            elif line[1:2] != b"=" or line[:1].isupper():
+                self._odd_line(line)
+            if len(self._found) > MAX_KEYS:
+                self._report(ExceptionName.LIMIT, f"session description with more than {MAX_KEYS} keys")
+                break
+        endpoints = [self._endpoint(port, own) for port, own in self._media]
+        return tuple(
+            KeyMaterial(octets, kind, media, line, None if media is None else endpoints[media])
+            for octets, kind, media, line in self._found[:MAX_KEYS]
+        )
+
+    def _odd_line(self, line: bytes) -> None:
+        """A line that strict receivers do not read, and some others do."""
+        match = _ODD_LINE.match(line)
+        if match is None:
+            return
+        kind = match[1].lower()
+        if kind == b"a":
+            if self._attribute(match[2]):
+                self._report(ExceptionName.MALFORMED, "key attribute in a line that is written oddly")
+        elif kind == b"m":
+            self._media_line(match[2])
+        else:
+            self._connection(match[2])
+
+    def _attribute(self, attribute: bytes) -> bool:
+        """Take the keys of an attribute; whether there were any."""
+        lowered = attribute.lower()
+        if not any(trace in lowered for trace in _TRACES):
+            return False
+        name, _, value = lowered.partition(b":")
+        value = attribute[len(name) + 1 :]
+        name = name.strip()
+        if name == b"acap":
+            # acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:...
+            _, _, attribute = value.strip().partition(b" ")
+            inner, _, value = attribute.partition(b":")
+            name = inner.strip().lower()
+        elif not attribute.startswith((b"crypto:", b"key-mgmt:", b"cryptoscale:")) and b":" in attribute:
+            self._report(ExceptionName.MALFORMED, "attribute that is written oddly")
+        if name == b"crypto":
+            return self._take("sdes", sdes.crypto(value.strip(), self._report))
+        if name == b"cryptoscale":
+            return self._take("sdes", sdes.crypto(_ROLE.sub(rb"\1", value.strip(), 1), self._report))
+        if name == b"key-mgmt":
+            return self._take("mikey", sdes.key_mgmt(value, self._report))
+        return self._take("sdes", sdes.inline(value, self._report))
+
+    def _take(self, kind: Literal["sdes", "mikey"], found: list[bytes]) -> bool:
+        if not found:
+            return False
+        media = len(self._media) - 1 if self._media else None
+        self._found += [(octets, kind, media, self._lines) for octets in found]
+        self._lines += 1
+        return True
+
+    def _media_line(self, value: bytes) -> None:
+        # m=audio 49170/2 RTP/SAVP 0
+        words = value.split(None, 2)
+        digits = words[1].partition(b"/")[0] if len(words) > 1 else b""
+        port = int(digits) if digits.isdigit() and len(digits) <= 5 else 0
+        self._media.append((port if port <= 65535 else 0, None))
+
+    def _connection(self, value: bytes) -> None:
+        # c=IN IP4 224.2.1.1/127
+        words = value.split(None, 3)
+        host = words[2].partition(b"/")[0] if len(words) > 2 else b""
+        if self._media:
+            port, _ = self._media[-1]
+            self._media[-1] = (port, host)
+        else:
+            self._address = host
+
+    def _endpoint(self, port: int, own: bytes | None) -> tuple[str, int] | None:
+        host = str((self._address if own is None else own) or b"", "ascii", "backslashreplace")
+        if not port or not host:
+            return None
+        try:
+            packed = address.pack(host)
+        except ValueError:
+            return host.lower(), port
+        return (address.text(packed), port) if any(packed) else None
