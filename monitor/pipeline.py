@@ -221,7 +221,7 @@ class Pipeline:
         state = delivery.stream.context
         if not isinstance(state, _StreamState):
             state = delivery.stream.context = _StreamState()
-        if delivery.trouble is not None and (state.framer.is_sip or looks_like_sip(segment.payload)):
+        if delivery.trouble is not None and (state.framer.speaks_sip or looks_like_sip(segment.payload)):
             fate = _Fate(decided=True, denied=self._raise(ticket, segment.flow, delivery.trouble))
             self._keep(state, _Span(delivery.start, delivery.end, fate))
         for found in _framed(state.framer, delivery):

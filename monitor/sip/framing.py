@@ -78,6 +78,11 @@ class StreamFramer:
         return len(self._held)
 
     @property
+    def speaks_sip(self) -> bool:
+        """Whether a message was found in it."""
+        return self._speaks_sip
+
+    @property
     def start(self) -> int:
         """Stream offset of the first octet held, or of the next one expected."""
         return self._base

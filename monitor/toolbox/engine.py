@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.sip import mime
-from monitor.sip.error import SipError
 from monitor.toolbox.case import Case, Denied
 from monitor.toolbox.layer import MAX_LAYERS, Kind, Layer
 from monitor.toolbox.peel import peel, peel_typed
@@ -60,11 +59,7 @@ class Engine:
 
         :raises Denied: something in it cannot be read, and the policy denies that.
         """
-        try:
-            entity = mime.body(case.message, case.report)
-        except SipError as error:
-            case.report(error.name, error.detail)
-            return []
+        entity = mime.body(case.message, case.report)
         return [] if entity is None else self._bounded(peel(entity, case.report), case, 0)
 
     def interpret(self, case: Case, layers: Sequence[Layer], compiled: Compiled) -> Interpretation:

@@ -40,16 +40,7 @@ class Detached:
     """The entity's octets exactly as they stood."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """An entity whose Content-Encoding is still on."""
-
-    entity: Entity
-    codings: bytes
-    """The Content-Encoding value."""
-
-
-Value = bytes | EnvelopedData | SignedData | Detached | CompressedData | Coded | None
+Value = bytes | EnvelopedData | SignedData | Detached | CompressedData | Entity | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from monitor.exceptions import ExceptionName, Report
 from monitor.sip import mime
 from monitor.sip.error import SipError
 from monitor.sip.mime import Entity
-from monitor.toolbox.layer import MAX_NESTING, Coded, Detached, Kind, Layer
+from monitor.toolbox.layer import MAX_NESTING, Detached, Kind, Layer
 
 SDP = "application/sdp"
 CMS_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime", "application/cms"})
@@ -28,9 +28,8 @@ def peel(entity: Entity, report: Report, depth: int = 0, within: bytes | None = 
     if depth > MAX_NESTING:
         report(ExceptionName.LIMIT, f"more than {MAX_NESTING} layers within layers")
         return
-    codings = next((value for name, value in entity.headers if name == "content-encoding"), b"")
-    if codings and codings.lower() != b"identity":
-        yield Layer(Kind.CODED, Coded(entity, codings), depth, within)
+    if any(name == "content-encoding" for name, _ in entity.headers):
+        yield Layer(Kind.CODED, entity, depth, within)
         return
     media_type = entity.media_type
     if media_type.startswith("multipart/"):
@@ -51,12 +50,7 @@ def peel(entity: Entity, report: Report, depth: int = 0, within: bytes | None = 
 
 def peel_octets(octets: bytes, report: Report, depth: int, within: bytes | None) -> Iterator[Layer]:
     """The layers of a MIME entity that came out of an envelope, a signature or a compression."""
-    try:
-        entity = mime.parse_entity(octets)
-    except SipError as error:
-        report(error.name, error.detail)
-        return
-    yield from peel(entity, report, depth, within)
+    yield from peel(mime.parse_entity(octets, report), report, depth, within)
 
 
 def peel_content(content: Content, report: Report, depth: int, within: bytes | None) -> Iterator[Layer]:
@@ -118,11 +112,12 @@ def _signature(part: Entity, report: Report) -> SignedData | None:
 
 
 def _tunnel(entity: Entity, report: Report, depth: int, within: bytes | None) -> Iterator[Layer]:
-    try:
-        message = mime.tunnelled(entity)
-        inner = mime.body(message, report)
-    except SipError as error:
-        report(error.name, error.detail)
+    message = mime.tunnelled(entity)
+    if isinstance(message, SipError):
+        report(message.name, message.detail)
         return
+    for name, detail in message.troubles:
+        report(name, detail)
+    inner = mime.body(message, report)
     if inner is not None:
         yield from peel(inner, report, depth + 1, within)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.toml_lines import key_lines, line_of
 from monitor.exceptions import ExceptionName, Outcome
+from monitor.toml_lines import key_lines, line_of
 from monitor.toolbox.layer import Kind
 from monitor.toolbox.registry import Registry
 

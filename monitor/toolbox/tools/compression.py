@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from monitor.cms.content import CompressedData
 from monitor.exceptions import ExceptionName
-from monitor.sip import coding
+from monitor.sip import coding, mime
 from monitor.sip.error import SipError
 from monitor.sip.mime import Entity
 from monitor.toolbox.case import Case
-from monitor.toolbox.layer import Coded, Kind, Layer
+from monitor.toolbox.layer import Kind, Layer
 from monitor.toolbox.tool import NOTHING, Databases, Peeled
 
 ZLIB = "1.2.840.113549.1.9.16.3.8"
@@ -30,14 +30,13 @@ class Compression:
     def apply(self, layer: Layer, case: Case) -> Peeled:
         """Decompress one layer."""
         value = layer.value
+        if isinstance(value, Entity):
+            return Peeled(entities=(_plain(mime.opened(value, case.report)),))
+        assert isinstance(value, CompressedData)
+        if value.algorithm.oid != ZLIB:
+            case.report(ExceptionName.UNSUPPORTED, f"compression algorithm {value.algorithm.oid}")
+            return NOTHING
         try:
-            if isinstance(value, Coded):
-                octets = coding.decode(value.entity.content, value.codings, case.report)
-                return Peeled(entities=(replace(value.entity, content=octets, headers=_plain(value.entity)),))
-            assert isinstance(value, CompressedData)
-            if value.algorithm.oid != ZLIB:
-                case.report(ExceptionName.UNSUPPORTED, f"compression algorithm {value.algorithm.oid}")
-                return NOTHING
             return Peeled(
                 typed=((value.content_type, coding.decode(value.compressed, b"deflate", case.report)),)
             )
@@ -46,8 +45,9 @@ class Compression:
             return NOTHING
 
 
-def _plain(entity: Entity) -> tuple[tuple[str, bytes], ...]:
-    return tuple(header for header in entity.headers if header[0] != "content-encoding")
+def _plain(entity: Entity) -> Entity:
+    headers = tuple(header for header in entity.headers if header[0] != "content-encoding")
+    return replace(entity, headers=headers)
 
 
 TOOLS: dict[str, type[Any]] = {"compression": Compression}
