@@ -35,6 +35,8 @@ PATIENCE = 5 * NANOSECONDS
 """How long a packet is held (nanoseconds). By then its sender has sent it again (RFC 3261 §17.1.1.2)."""
 STOP_PATIENCE = 2.0
 """Seconds that a stop waits for the keyholder."""
+STATUS_INTERVAL = 10.0
+"""Seconds between two lines of status for the service manager."""
 RESTART_INTERVAL = 10.0
 """Seconds between two attempts to start a keyholder that has gone."""
 PRUNE_SLICE = 200
@@ -142,6 +144,7 @@ class Service:
         self._stopping = self._reloading = False
         self._tick_due = 0.0
         self._alive_due = 0.0
+        self._status_due = 0.0
         self._restart_due = 0.0
         self._wake_receiver, self._wake_sender = os.pipe()
         os.set_blocking(self._wake_receiver, False)
@@ -169,6 +172,7 @@ class Service:
         :raises QueueError: the queue failed for good.
         """
         try:
+            self._notifier.ready(self._status())
             while not self._stopping:
                 self._turn()
             self._finish()
@@ -328,6 +332,15 @@ class Service:
         if interval is not None and time.monotonic() >= self._alive_due:
             self._alive_due = time.monotonic() + interval
             self._notifier.alive()
+        if time.monotonic() >= self._status_due:
+            self._status_due = time.monotonic() + STATUS_INTERVAL
+            self._notifier.status(self._status())
+
+    def _status(self) -> str:
+        verdicts = self._metrics.verdicts
+        status = f"{sum(verdicts.values())} packets, {verdicts[Verdict.DENY]} of them dropped"
+        keyless = self._keyholder is not None and not self._keyholder.alive
+        return f"{status}; the keyholder has gone" if keyless else status
 
     def _revive(self, keyholder: KeyWork) -> None:
         """Start the keyholder anew, now and then; the queue waits as long as loading the keys takes."""
@@ -369,7 +382,7 @@ class Service:
         except Exception as error:
             self._metrics.reloads["failure",] += 1
             log.error("the reload failed, all goes on as before: %s", error)
-        self._notifier.ready("ruling")
+        self._notifier.ready(self._status())
 
     def _unexpected(self, error: Exception) -> None:
         """Count a mistake of this program; the first of its class is logged in full."""

@@ -70,16 +70,15 @@ class Metrics:
     """All that is counted, in plain attributes that the event loop adds to.
 
     :param queues: by number, what gives the kernel's account of that queue: None where it cannot be read.
-    :param methods: counts of messages read, by method.
     """
 
     def __init__(
         self,
         queues: Mapping[int, Callable[[], QueueAccount | None]] = MappingProxyType({}),
-        methods: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._queues = queues
-        self._methods = methods
+        self.methods: Mapping[str, int] = MappingProxyType({})
+        """Messages read, by method, as the core counts them."""
         self.packets = [0] * 256
         """Packets taken from the queue, by IP protocol number."""
         self.verdicts = dict.fromkeys(Verdict, 0)
@@ -128,7 +127,7 @@ class Metrics:
     def messages_by_method(self) -> dict[Labels, int]:
         """Messages read, those of unknown methods together."""
         counts: dict[Labels, int] = {}
-        for method, number in dict(self._methods).items():
+        for method, number in dict(self.methods).items():
             labels = (method if method in METHODS else OTHER,)
             counts[labels] = counts.get(labels, 0) + number
         return counts

@@ -10,7 +10,7 @@ import pytest
 from monitor.antireplay.ruling import Reason
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.observe.events import LINES_PER_SECOND, EventFile, Teller
-from monitor.record import ExceptionRecord, RulingRecord
+from monitor.record import ExceptionRecord, Record, RulingRecord
 from monitor.wire.flow import Flow
 from monitor.wire.frame import NANOSECONDS
 
@@ -30,7 +30,7 @@ def exception(outcome: Outcome, detail: str = "no CSeq") -> ExceptionRecord:
 
 def test_events_are_the_documents_of_the_records_a_line_each(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    records = [ruling(Reason.KEY_REUSED), exception(Outcome.ALERT)]
+    records: list[Record] = [ruling(Reason.KEY_REUSED), exception(Outcome.ALERT)]
     file = EventFile(str(path))
     file.write(records[:1])
     file.write(records[1:])

@@ -1,0 +1,252 @@
+"""``replay-monitor run``: the daemon."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from cryptography import x509
+
+from monitor.antireplay.table import StoreError
+from monitor.assembly import YEAR, assemble
+from monitor.capture.nfqueue import Queue, QueueError, read_statistics
+from monitor.capture.pcap import PcapWriter
+from monitor.config.load import DEFAULT_PATH, load
+from monitor.config.model import Config
+from monitor.config.problem import ConfigError
+from monitor.config.secret import SecretError, secret_check, site_secret
+from monitor.keys.directory import Directory
+from monitor.keys.error import KeyStoreError
+from monitor.keys.holder import KeyHolder
+from monitor.observe import log as logs
+from monitor.observe.events import EventFile, Teller
+from monitor.observe.exposition import Exporter
+from monitor.observe.metrics import Metrics
+from monitor.observe.notify import Notifier
+from monitor.record import Record
+from monitor.service import MeasuredStore, Service
+from monitor.store.location import open_store
+from monitor.toolbox.registry import RegistryError
+from monitor.toolbox.template import TemplateError
+from monitor.toolbox.tools.pki import TrustStore
+from monitor.wire.frame import NANOSECONDS, Frame
+from monitor.wire.link import RAW
+
+log = logging.getLogger("monitor")
+
+
+class StartError(Exception):
+    """The daemon cannot start. One line, with the mend."""
+
+
+START_ERRORS = (
+    ConfigError,
+    KeyStoreError,
+    QueueError,
+    RegistryError,
+    SecretError,
+    StartError,
+    StoreError,
+    TemplateError,
+)
+
+_EPILOG = """\
+The kernel rules that fill the queue are another command: replay-monitor rules apply.
+
+Examples:
+  replay-monitor run
+  replay-monitor run --config monitor.toml --queue 3
+  replay-monitor run --record seen.pcap; replay-monitor replay seen.pcap
+
+SIGTERM and SIGINT end it: it rules on what is queued, then lets go of the queue. SIGHUP begins a fresh
+file of events. Exit status: 0 it was asked to end, 1 the queue failed, 2 it could not start.
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration (default {DEFAULT_PATH}, if it is there)",
+    )
+    parser.add_argument(
+        "--queue",
+        type=_number,
+        action="append",
+        metavar="N",
+        help="instead of [queue] numbers; may be repeated",
+    )
+    parser.add_argument("--keys", type=Path, metavar="DIR", help="instead of [keys] directory")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="write every packet to a capture, keys and all: 'replay' on it gives the same rulings",
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Start, serve until asked to end; see the exit statuses in the help."""
+    with ExitStack() as stack:
+        try:
+            service = _start(options, stack)
+        except START_ERRORS as error:
+            for line in str(error).splitlines():
+                print(f"replay-monitor: {line}", file=sys.stderr)
+            return 2
+        try:
+            service.run()
+        except QueueError as error:
+            log.critical("%s", error)
+            return 1
+    return 0
+
+
+def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
+    """Everything that the daemon needs, in the order in which it is had; ``stack`` gives it back."""
+    config = _configuration(options.config)
+    logs.configure(config.log.level, config.log.format)
+    numbers = tuple(dict.fromkeys(options.queue or config.queue.numbers))
+    keyholder = _keyholder(options.keys or config.keys.directory, config.keys.workers, stack)
+    directory = keyholder.directory if keyholder else Directory()
+    secret = site_secret(config.secret.file)
+    store = open_store(
+        config.store.url, secret_check=secret_check(secret), durability=config.store.durability
+    )
+    stack.callback(store.close)
+    metrics = Metrics({number: partial(read_statistics, number) for number in numbers})
+    pipeline = assemble(
+        store=MeasuredStore(store, metrics),
+        secret=secret,
+        policies=config.policies,
+        directory=directory,
+        trust=TrustStore.load(config.keys.trust) if config.keys.trust else None,
+        templates=config.templates.directory,
+        retention=config.store.retention or _until_expiry(directory, time.time_ns()),
+    )
+    metrics.methods = pipeline.methods
+    events = _events(config, stack)
+    queues = _queues(numbers, config, stack)
+    _export(metrics, config, stack)
+    service = Service(
+        queues,
+        pipeline,
+        metrics=metrics,
+        batch=config.queue.batch,
+        keyholder=keyholder,
+        store=store,
+        report=_reporter(events, metrics),
+        record=_recorder(options.record, stack),
+        on_reload=events.reopen if events else lambda: None,
+        notifier=Notifier(),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    signal.signal(signal.SIGHUP, lambda *_: service.reload())
+    log.info(
+        "ruling on queue %s with %d private key(s), associations in %s, metrics at %s",
+        ", ".join(map(str, numbers)),
+        len(directory.holdings),
+        config.store.url,
+        config.metrics.listen or "nowhere",
+    )
+    return service
+
+
+def _configuration(path: Path | None) -> Config:
+    if path is None and not DEFAULT_PATH.exists():
+        return Config()
+    return load(path or DEFAULT_PATH)
+
+
+def _keyholder(path: Path | None, workers: int, stack: ExitStack) -> KeyHolder | None:
+    if path is None:
+        return None
+    keyholder = KeyHolder(path, workers=workers)
+    stack.callback(keyholder.close)
+    for warning in keyholder.warnings:
+        log.warning("%s", warning)
+    return keyholder
+
+
+def _until_expiry(directory: Directory, now: int) -> int:
+    """Nanoseconds until the newest certificate of a held key expires; a year where none is valid."""
+    certificates = [
+        x509.load_der_x509_certificate(der) for holding in directory.holdings for der in holding.certificates
+    ]
+    ends = [round(each.not_valid_after_utc.timestamp()) * NANOSECONDS for each in certificates]
+    return max([end - now for end in ends if end > now], default=YEAR)
+
+
+def _events(config: Config, stack: ExitStack) -> EventFile | None:
+    if config.events.file is None:
+        return None
+    try:
+        events = EventFile(str(config.events.file))
+    except OSError as error:
+        raise StartError(f"events: {config.events.file}: {error.strerror} (mend [events] file)") from error
+    stack.callback(events.close)
+    return events
+
+
+def _queues(numbers: Sequence[int], config: Config, stack: ExitStack) -> list[Queue]:
+    frames = count(1)
+    queues = []
+    for number in numbers:
+        queue = Queue(number, length=config.queue.length, fail_open=config.queue.fail_open, frames=frames)
+        stack.callback(queue.close)
+        queues.append(queue)
+    return queues
+
+
+def _export(metrics: Metrics, config: Config, stack: ExitStack) -> None:
+    listen = config.metrics.listen
+    if listen is None:
+        return
+    try:
+        exporter = Exporter(metrics, listen.host, listen.port)
+    except OSError as error:
+        raise StartError(f"metrics: {listen}: {error.strerror} (mend [metrics] listen)") from error
+    stack.callback(exporter.close)
+
+
+def _reporter(events: EventFile | None, metrics: Metrics) -> Callable[[Sequence[Record], int], None]:
+    teller = Teller()
+
+    def report(records: Sequence[Record], now: int) -> None:
+        if events is not None:
+            events.write(records)
+            metrics.events_lost = events.lost
+        for record in records:
+            teller.tell(record, now)
+
+    return report
+
+
+def _recorder(path: Path | None, stack: ExitStack) -> Callable[[Frame], None] | None:
+    if path is None:
+        return None
+    try:
+        # What is recorded holds keys: nobody else may read it.
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    except OSError as error:
+        raise StartError(f"recording: {path}: {error.strerror}") from error
+    stack.enter_context(file)
+    return stack.enter_context(PcapWriter(file, RAW)).write
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no queue number (0 to 65535)")
+    return int(text)
