@@ -64,8 +64,7 @@ class Streams:
         if stream:
             deliveries = self._take(stream, segment, doubt, time)
         if segment.flags & ACK and (stream or not streams):
-            reverse = stream.reverse if stream else segment.flow.reversed()
-            deliveries += self._acknowledge(reverse, segment, time)
+            deliveries += self._acknowledge(stream, segment, time)
         if not deliveries:
             return None
         chain = deliveries.pop()
@@ -192,25 +191,31 @@ class Streams:
         stream.skip(start, time)
         return self._next(stream, start, start, None)
 
-    def _acknowledge(self, reverse: Flow, segment: Segment, time: int) -> list[Delivery]:
-        """Note in the other direction what the segment acknowledges."""
-        streams = self._flows.get(reverse, [])
+    def _acknowledge(self, own: Stream | None, segment: Segment, time: int) -> list[Delivery]:
+        """Note in the other direction what a segment, of the stream ``own``, acknowledges."""
         deliveries: list[Delivery] = []
+        streams = self._flows.get(own.reverse if own else segment.flow.reversed(), [])
         for stream in list(streams):
             offset = stream.offset(segment.acknowledgment)
-            if not stream.fits(offset) or offset < 0:
+            if stream not in streams or not stream.fits(offset) or offset < 0:
                 continue
             stream.acknowledged = max(offset, stream.acknowledged or 0)
-            if (segment.flags & SYN and offset == 0) or (
-                stream.doubtful and 0 < offset <= stream.expected + 1
-            ):
+            if own and segment.flags & SYN and offset == 0:
+                self._settle(stream)
+                self._settle(own)
+            elif stream.doubtful and 0 < offset <= stream.expected + 1:
                 stream.doubtful = False
-                for other in [other for other in streams if other is not stream]:
-                    self._drop(streams, other)
+                self._settle(stream)
             if stream.pending:
                 deliveries += self._give_up(stream, time)
                 self._account(stream)
         return deliveries
+
+    def _settle(self, stream: Stream) -> None:
+        """Both ends agree on this incarnation, so the others of its flow are over."""
+        streams = self._flows[stream.flow]
+        for other in [other for other in streams if other is not stream]:
+            self._drop(streams, other)
 
     def _reset(self, segment: Segment, streams: list[Stream]) -> Delivery | None:
         """A reset counts where it is exactly at the octet expected (RFC 5961 §3.2); nothing is forgotten."""
