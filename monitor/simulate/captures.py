@@ -10,6 +10,8 @@ from monitor.simulate.stage import Recipe, Setting
 from monitor.simulate.writer import Format
 from monitor.wire.frame import NANOSECONDS, Frame
 
+CONFIG = "proxy.toml"
+"""Beside the captures: the configuration for those that need another policy than the default."""
 GAP = 3600
 """Seconds at least between two scenarios of one capture."""
 

@@ -61,6 +61,11 @@ class Scenario:
     exceptions: tuple[Exceptional, ...]
 
     @property
+    def accepted(self) -> int:
+        """How many messages must be ruled on and accepted."""
+        return len(self.expected) - self.denied
+
+    @property
     def denied(self) -> int:
         """How many messages must be denied."""
         return sum(one.verdict is Verdict.DENY for one in self.expected)

@@ -28,7 +28,7 @@ def plain_call(stage: Stage) -> None:
 
 @REPERTOIRE.scenario()
 def plain_call_ipv6(stage: Stage) -> None:
-    """The same over IPv6."""
+    """Bob calls Alice over IPv6, and Alice hangs up."""
     bob, alice = BOB.over(6), ALICE.over(6)
     call = stage.call(bob, alice)
     establish(stage, call, stage.plain(bob), stage.plain(alice))

@@ -13,8 +13,8 @@ OFFER = 4600
 
 @REPERTOIRE.scenario()
 def replay_attack(stage: Stage) -> None:
-    """Bob calls Alice with a sealed key. Charles sends the recording from his own address, then in disguise, then
-    again when the monitor was restarted.
+    """Bob calls Alice with a sealed key. Charles sends the recording from his own address, then in disguise,
+    then again when the monitor was restarted.
     """
     call = stage.call(BOB, ALICE)
     offer = stage.sealed(stage.plain(BOB).padded(OFFER), "bob", "alice")

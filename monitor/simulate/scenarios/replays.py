@@ -32,7 +32,7 @@ def verbatim(stage: Stage) -> None:
 
 @REPERTOIRE.scenario()
 def verbatim_sealed(stage: Stage) -> None:
-    """The same with an envelope: Charles cannot read it, and does not need to. The envelope alone gives him
+    """The recorded INVITE has an envelope: Charles cannot read it, nor need he. The envelope alone gives him
     away.
     """
     call = stage.call(BOB, ALICE)
@@ -77,7 +77,7 @@ def new_identifiers(stage: Stage) -> None:
 
 @REPERTOIRE.scenario()
 def new_identifiers_sealed(stage: Stage) -> None:
-    """The same with an envelope: denied before anything is decrypted."""
+    """Charles changes Call-ID, tags and branch around an envelope: denied before anything is decrypted."""
     call = stage.call(BOB, ALICE)
     invite, _ = establish(stage, call, offer_for_alice(stage), answer_for_bob(stage))
     hang_up(stage, call)

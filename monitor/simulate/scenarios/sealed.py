@@ -152,7 +152,7 @@ def sixty_kilobytes_udp(stage: Stage) -> None:
 
 @REPERTOIRE.scenario()
 def sixty_kilobytes_udp_ipv6(stage: Stage) -> None:
-    """The same over IPv6."""
+    """A sealed INVITE of 60 kB over IPv6, in some forty fragments, retransmitted."""
     bob, alice = BOB.over(6), ALICE.over(6)
     call = stage.call(bob, alice)
     offer = stage.sealed(stage.plain(bob).padded(58_000), "bob", "alice")
@@ -165,7 +165,7 @@ def sixty_kilobytes_udp_ipv6(stage: Stage) -> None:
 
 @REPERTOIRE.scenario()
 def sixty_kilobytes_tcp(stage: Stage) -> None:
-    """The same over TCP, in some forty segments."""
+    """A sealed INVITE of 60 kB over TCP, in some forty segments."""
     call = stage.call(BOB, ALICE, transport="tcp")
     offer = stage.sealed(stage.plain(BOB).padded(58_000), "bob", "alice")
     invite = stage.send(call.invite(offer), FIRST_USE)
