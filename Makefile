@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 PYTEST_OPTIONS ?=
-CODE := monitor tests $(wildcard benchmarks)
+CODE := setup.py monitor tests $(wildcard benchmarks)
 
 # Under sudo nothing of root's is left in the caller's checkout.
 ifdef SUDO_UID
@@ -29,9 +29,9 @@ test: setup-test  ## run all tests; those in network namespaces need root and ar
 	@[ "$$(id -u)" = 0 ] || echo "Not run as root: the live tests were skipped. 'sudo make test' runs them."
 
 lint: setup  ## check style and types
-	@$(BIN)/ruff check $(CODE)
-	@$(BIN)/ruff format --check $(CODE)
-	@$(BIN)/mypy
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy $(CODE)
 
 bench: setup  ## run the benchmarks
 	@if [ -e benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks; \

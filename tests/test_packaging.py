@@ -1,0 +1,125 @@
+"""What holds the project together outside the code: shipped files, make targets, documents, packages."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from monitor.__main__ import COMMANDS
+from monitor.enforce.ruleset import Ruleset
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+INSTALL = ROOT / "scripts/install-packages"
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("nftables/replay-monitor.nft", Ruleset().nft()),
+        ("iptables/replay-monitor.rules4", Ruleset().iptables(4)),
+        ("iptables/replay-monitor.rules6", Ruleset().iptables(6)),
+    ],
+)
+def test_shipped_kernel_rules_are_what_the_command_shows(file: str, text: str) -> None:
+    assert (ROOT / "rules" / file).read_text() == text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_of_documents_lead_somewhere(document: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / document).read_text())
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert missing == []
+
+
+def test_documents_name_only_commands_and_targets_that_exist() -> None:
+    text = "".join((ROOT / document).read_text() for document in DOCUMENTS)
+    commands = set(re.findall(r"replay-monitor ([a-z][a-z-]+)", text))
+    assert commands
+    assert commands <= set(COMMANDS)
+    targets = set(re.findall(r"`?(?:^|sudo |`)make ([a-z-]+)", text, re.MULTILINE))
+    assert {"setup", "demo", "test", "lint"} <= targets
+    assert targets <= set(_targets())
+
+
+def _targets() -> list[str]:
+    return re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_tells_what_each_target_does() -> None:
+    told = subprocess.run(
+        ["make", "-C", ROOT, "--no-print-directory"], capture_output=True, text=True, check=True
+    )
+    told_of = [line.split()[1] for line in told.stdout.splitlines()]
+    assert told_of == _targets()
+    assert all(len(line.split()) > 3 for line in told.stdout.splitlines())
+
+
+def test_package_list_is_well_formed() -> None:
+    lines = (ROOT / "scripts/packages").read_text().splitlines()
+    entries = [line for line in lines if line and not line.startswith("#")]
+    assert entries
+    assert all(re.fullmatch(r"(run|test) +[a-z0-9][a-z0-9+.-]+\??", entry) for entry in entries)
+
+
+@pytest.mark.parametrize("script", ["scripts/install-packages", "scripts/make-venv", ".ci/run"])
+def test_scripts_are_executable_and_parse(script: str) -> None:
+    path = ROOT / script
+    assert os.access(path, os.X_OK)
+    shell = "bash" if "bash" in path.read_text().splitlines()[0] else "sh"
+    subprocess.run([shell, "-n", path], check=True)
+
+
+def test_packages_that_are_there_are_not_installed_again(tmp_path: Path) -> None:
+    path = _stand_ins(tmp_path, installed=True)
+    done = subprocess.run([INSTALL, "run", "test"], env=path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_missing_packages_are_named_and_a_failure_is_one(tmp_path: Path) -> None:
+    path = _stand_ins(tmp_path, installed=False)
+    done = subprocess.run([INSTALL, "run"], env=path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert re.search(r"packages missing for 'run': .*python3-venv", done.stdout)
+
+
+def _stand_ins(folder: Path, installed: bool) -> dict[str, str]:
+    """An environment in which apt-get and sudo fail and dpkg-query knows all packages, or none."""
+    for name in ("apt-get", "sudo", "dpkg-query"):
+        answer = "printf installed" if name == "dpkg-query" and installed else "exit 9"
+        (folder / name).write_text(f"#!/bin/sh\n{answer}\n")
+        (folder / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_version_is_known_to_the_changelog() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert "## [Unreleased]" in changelog or f"## [{PROJECT['project']['version']}]" in changelog
+
+
+def test_built_package_finds_its_rules(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for part in ("monitor", "rules"):
+        shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / part, source)
+    built = tmp_path / "built"
+    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(built)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "rules").rglob("*") if path.is_file()}
+    assert files == {
+        str(path.relative_to(built / "monitor")) for path in built.rglob("rules/**/*") if path.is_file()
+    }
+    code = "from monitor.shipped import shipped; print(shipped('templates', 'sdes.toml'))"
+    isolated = {**os.environ, "PYTHONPATH": str(built)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=isolated, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(built / "monitor/rules/templates/sdes.toml")
