@@ -1,6 +1,6 @@
 """A case: one message on its way through the toolbox, and what was found in it so far."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.antireplay.observation import Tier
@@ -40,6 +40,13 @@ class Case:
     """By content fingerprint of an envelope that was opened: what it held."""
     duplicate_key: bool = False
     signer: str = ""
+    """Hash of the certificate of the first signer whose signature is good."""
+    signers: list[bytes] = field(default_factory=list)
+    """DER of the certificates of those who signed the layer at hand well."""
+    certificates: Sequence[bytes] = ()
+    """DER of the certificates that came with that layer."""
+    alerts: list[str] = field(default_factory=list)
+    """Findings of tools that do not deny."""
     raised: list[Raised] = field(default_factory=list)
     ruling: Ruling | None = None
     tiers: tuple[Tier, ...] = ()
@@ -79,7 +86,8 @@ class Case:
 
     def conclude(self, ruling: Ruling, *tiers: Tier) -> None:
         """Give the case its ruling, said by these tiers."""
-        self.ruling, self.tiers = ruling, tiers
+        self.ruling = Ruling(ruling.reason, (*ruling.alerts, *self.alerts))
+        self.tiers = tiers
 
     @property
     def fingerprints(self) -> tuple[bytes, ...]:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from monitor.toolbox.tool import Tool
-from monitor.toolbox.tools import antireplay, compression, confidentiality
+from monitor.toolbox.tools import (
+    antireplay,
+    authentication,
+    compression,
+    confidentiality,
+    integrity,
+    pki,
+)
 
 GROUP = "sip_replay_monitor.tools"
 """Entry point group under which an installed distribution offers further tools."""
@@ -25,7 +32,7 @@ class Registry:
 def own_tools() -> dict[str, type[Tool]]:
     """The tools that the project brings."""
     tools: dict[str, type[Tool]] = {}
-    for family in (compression, antireplay, confidentiality):
+    for family in (compression, antireplay, confidentiality, integrity, pki, authentication):
         tools |= family.TOOLS
     return tools
 

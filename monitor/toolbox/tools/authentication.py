@@ -1,10 +1,17 @@
 """Authentication: whom a certificate names, and whether that is the sender (RFC 3261 §23.2, RFC 5922 §7)."""
 
 import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
+from monitor.exceptions import ExceptionName
+from monitor.toolbox.case import Case
+from monitor.toolbox.layer import Kind, Layer
+from monitor.toolbox.tool import NOTHING, Databases, Peeled
 from monitor.wire import address
 
 MAX_NAMES = 256
@@ -90,3 +97,37 @@ def _host(text: str) -> str:
 def _unescape(match: re.Match[str]) -> str:
     octet = unquote_to_bytes(match[0]).decode("latin-1")
     return octet if octet in _PLAIN else match[0].upper()
+
+
+class Authentication:
+    """Holds the signer's subjectAltName against the sender: From in requests, To in responses."""
+
+    takes: ClassVar[frozenset[Kind]] = frozenset({Kind.SIGNED})
+    gives: ClassVar[frozenset[Kind]] = frozenset()
+    parameters: ClassVar[Mapping[str, type]] = {"domain": bool}
+
+    def __init__(self, databases: Databases, domain: bool = False) -> None:
+        self._domain = domain
+
+    def apply(self, layer: Layer, case: Case) -> Peeled:
+        """See that one of those who signed the layer well is the sender."""
+        message = case.message
+        sender = message.from_uri if message.status is None else message.to_uri
+        named: set[str] = set()
+        for encoded in case.signers:
+            try:
+                certificate = x509.load_der_x509_certificate(encoded)
+            except (ValueError, UnsupportedAlgorithm):
+                continue
+            if matches(certificate, sender, domain=self._domain):
+                return NOTHING
+            named |= identities(certificate)
+        if case.signers:
+            found = ", ".join(sorted(named)[:4]) or "nobody"
+            case.report(
+                ExceptionName.IDENTITY_MISMATCH, f"signed by {found}, sent by {normalise(sender) or sender}"
+            )
+        return NOTHING
+
+
+TOOLS: dict[str, type[Any]] = {"authentication": Authentication}

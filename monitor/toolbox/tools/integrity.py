@@ -1,11 +1,12 @@
 """Integrity: the signatures of SignedData (RFC 5652 §5.4 to §5.6)."""
 
+import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,7 +19,11 @@ from monitor.cms.content import DATA
 from monitor.cms.enveloped import Algorithm
 from monitor.cms.error import CmsError
 from monitor.cms.signed import SignedData, SignerInfo, attributes
+from monitor.exceptions import ExceptionName
 from monitor.keys.directory import subject_key_identifier
+from monitor.toolbox.case import Case
+from monitor.toolbox.layer import Detached, Kind, Layer
+from monitor.toolbox.tool import NOTHING, Databases, Peeled
 
 MAX_CANDIDATES = 4
 """Certificates that are tried for one signer, where several have its identifier."""
@@ -340,3 +345,51 @@ def _fits(
     except InvalidSignature:
         return False
     return True
+
+
+class Integrity:
+    """Checks signatures. Whoever signed well is known to the case from then on."""
+
+    takes: ClassVar[frozenset[Kind]] = frozenset({Kind.SIGNED})
+    gives: ClassVar[frozenset[Kind]] = frozenset()
+    parameters: ClassVar[Mapping[str, type]] = {}
+
+    def __init__(self, databases: Databases) -> None:
+        self._known = Certificates(databases.directory.certificates)
+
+    def apply(self, layer: Layer, case: Case) -> Peeled:
+        """Check all signatures of one layer."""
+        signed, content = (
+            (layer.value.signature, layer.value.covered)
+            if isinstance(layer.value, Detached)
+            else (layer.value, None)
+        )
+        assert isinstance(signed, SignedData)
+        case.signers = []
+        try:
+            results = verify(signed, content, self._known)
+        except CmsError as error:
+            case.report(error.name, error.detail)
+            return NOTHING
+        for result in results:
+            if result.status is SignatureStatus.VALID and result.certificate is not None:
+                case.signers.append(result.certificate)
+                case.signer = case.signer or hashlib.sha256(result.certificate).hexdigest()
+                if result.weak and WEAK_SIGNATURE not in case.alerts:
+                    case.alerts.append(WEAK_SIGNATURE)
+            else:
+                case.report(_EXCEPTIONS[result.status], result.detail or "the signature is wrong")
+        case.certificates = signed.certificates
+        return NOTHING
+
+
+WEAK_SIGNATURE = "weak-signature"
+"""Alert: a signature that is valid and may be a forgery all the same: SHA-1, or too short a key."""
+
+_EXCEPTIONS = {
+    SignatureStatus.INVALID: ExceptionName.BAD_SIGNATURE,
+    SignatureStatus.NO_CERTIFICATE: ExceptionName.UNTRUSTED_SIGNER,
+    SignatureStatus.UNSUPPORTED: ExceptionName.UNSUPPORTED,
+}
+
+TOOLS: dict[str, type[Any]] = {"integrity": Integrity}

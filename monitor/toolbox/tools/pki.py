@@ -1,12 +1,13 @@
 """PKI: whether a signer's certificate is trusted, and why not."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, ClassVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,7 +22,11 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from monitor.exceptions import ExceptionName
 from monitor.keys.error import KeyStoreError
+from monitor.toolbox.case import Case
+from monitor.toolbox.layer import Kind, Layer
+from monitor.toolbox.tool import NOTHING, Databases, Peeled
 
 MAX_CHAIN = 8
 """Issuers above a certificate."""
@@ -303,3 +308,32 @@ def _load_der(
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:160]
+
+
+class PublicKeyInfrastructure:
+    """Asks the trust store about signers. Without a trust store it has nothing to ask."""
+
+    takes: ClassVar[frozenset[Kind]] = frozenset({Kind.SIGNED})
+    gives: ClassVar[frozenset[Kind]] = frozenset()
+    parameters: ClassVar[Mapping[str, type]] = {}
+
+    def __init__(self, databases: Databases) -> None:
+        self._trust = databases.trust
+
+    def apply(self, layer: Layer, case: Case) -> Peeled:
+        """Ask about everyone who signed the layer well."""
+        if self._trust is None:
+            return NOTHING
+        for encoded in case.signers:
+            try:
+                certificate = x509.load_der_x509_certificate(encoded)
+            except (ValueError, UnsupportedAlgorithm) as error:
+                case.report(ExceptionName.UNTRUSTED_SIGNER, f"certificate cannot be read: {_line(error)}")
+                continue
+            standing = self._trust.verify(certificate, case.facts.time, case.certificates)
+            if standing.trust is not Trust.TRUSTED:
+                case.report(ExceptionName.UNTRUSTED_SIGNER, f"{standing.trust}: {standing.detail}")
+        return NOTHING
+
+
+TOOLS: dict[str, type[Any]] = {"pki": PublicKeyInfrastructure}
