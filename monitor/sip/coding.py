@@ -7,6 +7,7 @@ import zlib
 
 from monitor.exceptions import ExceptionName, Report
 from monitor.sip.error import SipError
+from monitor.sip.sniff import is_readable
 from monitor.sip.start_line import text
 
 MAX_DECODED = 1024 * 1024
@@ -29,13 +30,17 @@ _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
 def decode(content: bytes, encodings: bytes, report: Report) -> bytes:
     """Undo the codings of a Content-Encoding value, the last one first.
 
-    A checksum that is wrong and a stream cut short are reported, and what could be read is given.
+    A checksum that is wrong and a stream cut short are reported, and what could be read is given. Many stacks
+    do not look at the field, so content that is readable as it stands is ambiguous, and given as it stands.
 
     :raises SipError: unsupported, malformed, or limit.
     """
     names = [name for part in encodings.split(b",") if (name := part.partition(b";")[0].strip().lower())]
     if len(names) > MAX_CODINGS:
         raise SipError(ExceptionName.LIMIT, f"{len(names)} content codings")
+    if any(name != b"identity" for name in names) and is_readable(content):
+        report(ExceptionName.AMBIGUOUS, "content said to be compressed that can be read without")
+        return content
     for name in reversed(names):
         if name in (b"gzip", b"x-gzip"):
             content = _gunzip(content, report)

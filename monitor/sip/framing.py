@@ -7,7 +7,7 @@ from monitor.exceptions import ExceptionName
 from monitor.sip import header, message
 from monitor.sip.error import SipError
 from monitor.sip.header import MAX_HEADER_SECTION
-from monitor.sip.sniff import has_traces
+from monitor.sip.sniff import has_traces, sniff
 from monitor.sip.start_line import BLANK, START, UNFINISHED, Troubles
 
 MAX_MESSAGE = 512 * 1024
@@ -50,6 +50,10 @@ class Unframed:
     end: int
 
 
+def _may_bear_key(garbage: bytes) -> bool:
+    return has_traces(garbage) or sniff(garbage) is not None
+
+
 class StreamFramer:
     """Cuts the octets of one direction of a TCP connection into messages (RFC 3261 §18.3).
 
@@ -68,7 +72,8 @@ class StreamFramer:
         self._in_line = False
         """Whether the next octet goes on a line of garbage."""
         self._lost = False
-        self._speaks_sip = False
+        self.is_sip = False
+        """Whether a start line was seen."""
         self._told: ExceptionName | None = None
         """What was said of the garbage that goes on."""
 
@@ -80,7 +85,7 @@ class StreamFramer:
     @property
     def speaks_sip(self) -> bool:
         """Whether a message was found in it."""
-        return self._speaks_sip
+        return self.is_sip
 
     @property
     def start(self) -> int:
@@ -137,7 +142,7 @@ class StreamFramer:
             self._scanned = len(held)
             return False
         if not self._in_line and 0 <= line_end <= MAX_HEADER_SECTION and START.match(held):
-            self._in_message = self._speaks_sip = True
+            self._in_message = self.is_sip = True
             self._lost = False
             self._told = None
             self._scanned = 0
@@ -156,11 +161,11 @@ class StreamFramer:
 
     def _pass_by(self, length: int, done: list[Framed | Unframed]) -> None:
         """Drop garbage; on a stream that speaks SIP say so, once, and once more where a key may be in it."""
-        if self._speaks_sip and self._told in (None, ExceptionName.MALFORMED):
+        if self.is_sip and self._told in (None, ExceptionName.MALFORMED):
             name, detail = ExceptionName.MALFORMED, "no start line where a message should begin"
             if self._lost:
                 name, detail = ExceptionName.TRUNCATED, "message without its start, after a gap in the stream"
-            elif has_traces(bytes(self._held[:length])):
+            elif _may_bear_key(bytes(self._held[:length])):
                 name, detail = ExceptionName.AMBIGUOUS, "what may be key material outside of any message"
             if name is not self._told:
                 done.append(Unframed(SipError(name, detail), self._base, self._base + length))

@@ -120,14 +120,11 @@ def fields(section: bytes, troubles: Troubles) -> Fields:
         if _BLANK_FOLD.search(section):
             troubles.append((ExceptionName.AMBIGUOUS, "line of blanks in the header section"))
         section = _FOLD.sub(b" ", section)
-    found = []
     names = _NAMES
-    for line in section.split(b"\r\n"):
-        name, colon, value = line.partition(b":")
-        if colon:
-            found.append((names[name], value.strip()))
-        elif line:
-            troubles.append((ExceptionName.MALFORMED, "header line without a colon"))
+    lines = [line.partition(b":") for line in section.split(b"\r\n")]
+    found = [(names[name], value.strip()) for name, colon, value in lines if colon]
+    if len(found) < len(lines) and any(name and not colon for name, colon, _ in lines):
+        troubles.append((ExceptionName.MALFORMED, "header line without a colon"))
     return found
 
 

@@ -22,6 +22,10 @@ _SINGLE = (
 )
 """Header fields that stand once in a message and that a reading for keys rests on."""
 
+_USUAL_VIA = re.compile(
+    rb"SIP/2\.0/([A-Z]++) ([^\s;,:\[\]\"]++)(?::(\d{1,4}+))?+"
+    rb"(?:;rport)?+;branch=([!#-+\--:<-~]++)(?:;rport)?+"
+)
 _VIA = re.compile(
     rb"\s*+SIP\s*+/\s*+[^\s/,;]++\s*+/\s*+([^\s;,/]++)\s++(\[[^\]]*+\]|[^\s;,:\[]++)\s*+(?::\s*+(\d++))?+",
     re.IGNORECASE,
@@ -30,6 +34,7 @@ _VIA_PARAMETER = re.compile(
     rb";\s*+(branch|received|rport)(?=[\s;=]|\Z)\s*+(?:=\s*+([^;\s]*+))?+", re.IGNORECASE
 )
 _CSEQ = re.compile(rb"(\d++)\s*+(\S*+)(.*)", re.DOTALL)
+_METHODS = {name.encode(): name for name in start_line.METHODS}
 _WORD = 1 << 32
 _MISSING = StartLine("", None)
 
@@ -221,6 +226,9 @@ def _plain(index: dict[str, bytes]) -> bool:
 
 
 def _cseq(value: bytes, troubles: Troubles) -> tuple[int, str]:
+    digits, _, name = value.partition(b" ")
+    if len(digits) < 10 and digits.isdigit() and (known := _METHODS.get(name)):
+        return int(digits), known
     match = _CSEQ.fullmatch(value)
     if match is None:
         troubles.append((ExceptionName.MALFORMED, f"CSeq {text(value[:32])!r}"))
@@ -254,6 +262,12 @@ def _vias(found: Fields, troubles: Troubles) -> tuple[Via, ...]:
 
 
 def _via(value: bytes, vias: list[Via], troubles: Troubles) -> None:
+    if match := _USUAL_VIA.fullmatch(value):
+        transport, host, port, branch = match.groups()
+        vias.append(
+            Via(str(transport, "ascii"), text(host), int(port) if port else None, str(branch, "ascii"))
+        )
+        return
     match = _VIA.match(value)
     if match is None:
         troubles.append((ExceptionName.MALFORMED, f"Via {text(value[:32])!r}"))

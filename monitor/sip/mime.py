@@ -1,28 +1,26 @@
 """MIME entities of SIP bodies (RFC 2045, RFC 2046, RFC 5621): split by ourselves, bounded."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from monitor.exceptions import ExceptionName, Report
 from monitor.sip import coding, header, message
 from monitor.sip import sniff as sniffing
 from monitor.sip.error import SipError
 from monitor.sip.message import Message
+from monitor.sip.sniff import CMS, SDP
 from monitor.sip.sniff import sniff as sniff
 from monitor.sip.start_line import Troubles, text
 
-MAX_DEPTH = 8
-"""Entities within entities, whoever descends: multiparts, tunnelled messages, CMS."""
-
 MAX_PARTS = 64
-"""Parts of one multipart."""
+"""Parts of one multipart that are read."""
 
 OCTETS = "application/octet-stream"
 """The type of content that has none and does not give itself away."""
 
 _TYPE = re.compile(rb"\s*+([^\s/;,\"]++)\s*+/\s*+([^\s/;,\"]++)\s*+")
 _FIELD = re.compile(rb"[^\s:;=\"<>@,/\[\]?()\\]++[ \t]*+:")
-_DASHES = re.compile(rb"[\r\n]--([^\s\-][^\r\n]*)|[\r\n]--(-[^\r\n]*)")
+_DASHES = re.compile(rb"[\r\n]--([^\r\n]+)")
 _LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
 
 
@@ -92,18 +90,28 @@ def _ignore(name: ExceptionName, detail: str) -> None:
 def _entity(headers: tuple[tuple[str, bytes], ...], content: bytes, raw: bytes, report: Report) -> Entity:
     found = list(headers)
     content = _transferred(header.values(found, "content-transfer-encoding"), content, report)
-    value = next(iter(header.values(found, "content-type")), None)
-    match = _TYPE.match(value) if value is not None else None
-    if value is None or match is None:
-        if value is not None:
-            report(ExceptionName.MALFORMED, f"Content-Type {text(value[:32])!r}")
-        return Entity(sniff(content) or OCTETS, (), headers, content, raw)
-    rest = value[match.end() :]
-    if rest and not rest.startswith(b";"):
+    value = next(iter(header.values(found, "content-type")), b"")
+    if value == b"application/sdp":
+        return Entity(SDP, (), headers, content, raw)
+    if sniff(content) == CMS:
+        content = coding.unarmoured(content)
+    match = _TYPE.match(value)
+    rest = value[match.end() :] if match else b""
+    if (value and match is None) or (rest and not rest.startswith(b";")):
         report(ExceptionName.MALFORMED, f"Content-Type {text(value[:32])!r}")
+    if match is None:
+        return Entity(_untyped(content, report), (), headers, content, raw)
     media_type = f"{text(match[1])}/{text(match[2])}".lower()
     parameters = tuple((name, str(value, "latin-1")) for name, value in header.parameters(rest))
     return Entity(media_type, parameters, headers, content, raw)
+
+
+def _untyped(content: bytes, report: Report) -> str:
+    kind = sniff(content)
+    if kind is None and sniffing.is_readable(content):
+        report(ExceptionName.AMBIGUOUS, "lines that bear keys in content of no type")
+        return SDP
+    return kind or OCTETS
 
 
 def _transferred(encodings: list[bytes], content: bytes, report: Report) -> bytes:
@@ -120,26 +128,10 @@ def _transferred(encodings: list[bytes], content: bytes, report: Report) -> byte
     if name not in (b"base64", b"quoted-printable"):
         report(ExceptionName.UNSUPPORTED, f"Content-Transfer-Encoding {text(name[:32])!r}")
         return content
-    if sniffing.sniff_plain(content) or sniffing.has_key_lines(content):
+    if sniffing.is_readable(content):
         report(ExceptionName.AMBIGUOUS, f"content said to be {text(name)} that can be read without")
         return content
     return coding.base64(content, report) if name == b"base64" else coding.quoted_printable(content)
-
-
-def opened(entity: Entity, report: Report) -> Entity:
-    """``entity`` with its Content-Encoding undone; where that cannot be done, as it is, and reported."""
-    encodings = b",".join(header.values(list(entity.headers), "content-encoding"))
-    if not encodings:
-        return entity
-    if sniffing.sniff_plain(entity.content) or sniffing.has_key_lines(entity.content):
-        if encodings.strip().lower() != b"identity":
-            report(ExceptionName.AMBIGUOUS, "content said to be compressed that can be read without")
-        return entity
-    try:
-        return replace(entity, content=coding.decode(entity.content, encodings, report))
-    except SipError as error:
-        report(error.name, error.detail)
-        return entity
 
 
 def parts(entity: Entity, report: Report) -> tuple[Entity, ...]:
@@ -153,7 +145,7 @@ def parts(entity: Entity, report: Report) -> tuple[Entity, ...]:
     pieces, outside, closed = _pieces(content, b"--" + boundary, report)
     if not closed:
         report(ExceptionName.MALFORMED, "multipart without an end")
-    if sniffing.has_traces(outside) or (b"--" + boundary) in outside:
+    if sniffing.has_traces(outside) or sniff(outside.strip()) or (b"--" + boundary) in outside:
         report(ExceptionName.AMBIGUOUS, "what may be key material before or after the parts of a multipart")
     if len(pieces) > MAX_PARTS:
         report(ExceptionName.LIMIT, f"multipart of more than {MAX_PARTS} parts")
@@ -184,33 +176,33 @@ def _boundary(entity: Entity, report: Report) -> bytes:
 def _pieces(content: bytes, delimiter: bytes, report: Report) -> tuple[list[bytes], bytes, bool]:
     """The parts, all that stands before and after them, and whether there was a closing delimiter."""
     pieces: list[bytes] = []
-    outside, begin, position = b"", -1, content.find(delimiter)
-    while position >= 0:
+    odd: set[str] = set()
+    outside, begin, closed = b"", -1, False
+    position = content.find(delimiter)
+    while position >= 0 and not closed and len(pieces) <= MAX_PARTS:
         after = position + len(delimiter)
-        if position == 0 or content[position - 1] in b"\r\n":
-            line_end = _LINE_END.search(content, after)
-            assert line_end  # it matches the end of the content too
+        line_end = _LINE_END.search(content, after)
+        if line_end and (position == 0 or content[position - 1] in b"\r\n"):
             tail = content[after : line_end.start()]
             closing = tail.startswith(b"--")
             if (tail[2:] if closing else tail).strip(b" \t"):
-                report(ExceptionName.AMBIGUOUS, "line that starts like a boundary and goes on")
+                odd.add("line that starts like a boundary and goes on")
             else:
                 if line_end[0] == b"\r":
-                    report(ExceptionName.AMBIGUOUS, "bare CR after a boundary")
+                    odd.add("bare CR after a boundary")
                 if begin < 0:
                     outside = content[:position]
                 else:
                     pieces.append(content[begin : max(begin, _before(content, position))])
-                begin = line_end.end()
-                if closing:
-                    return pieces, outside + b"\r\n" + content[begin:], True
-                if len(pieces) > MAX_PARTS:
-                    return pieces, outside, True
+                begin, closed = line_end.end(), closing
         position = content.find(delimiter, after)
+    for detail in odd:
+        report(ExceptionName.AMBIGUOUS, detail)
     if begin < 0:
         return pieces, content, False
-    pieces.append(content[begin:])
-    return pieces, outside, False
+    if closed:
+        return pieces, outside + b"\r\n" + content[begin:], True
+    return [*pieces, content[begin:]], outside, False
 
 
 def _before(content: bytes, position: int) -> int:
@@ -220,11 +212,11 @@ def _before(content: bytes, position: int) -> int:
     return position - 1
 
 
-def tunnelled(entity: Entity) -> Message | SipError:
-    """The message in a ``message/sip`` (RFC 3261 §23.4) or ``message/sipfrag`` (RFC 3893) entity."""
-    try:
-        if entity.media_type == "message/sipfrag":
-            return message.parse_fragment(entity.content)
-        return message.parse(entity.content)
-    except SipError as error:
-        return error
+def tunnelled(entity: Entity) -> Message:
+    """The message in a ``message/sip`` (RFC 3261 §23.4) or ``message/sipfrag`` (RFC 3893) entity.
+
+    :raises SipError: as ``message.parse``.
+    """
+    if entity.media_type == "message/sipfrag":
+        return message.parse_fragment(entity.content)
+    return message.parse(entity.content)

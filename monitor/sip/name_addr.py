@@ -6,6 +6,9 @@ from monitor.exceptions import ExceptionName
 from monitor.sip.header import parameters
 from monitor.sip.start_line import Troubles, text
 
+_USUAL = re.compile(
+    rb"(?:\"[^\"\\<>]*+\"[ \t]*+|[^<>\"]*+)<([!#-;=?-~]++)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]++))?+"
+)
 _ONLY_TAG = re.compile(rb"\s*+;\s*+tag\s*+=\s*+([A-Za-z0-9\-.!%*_+`'~]++)\s*+", re.IGNORECASE)
 _TAG = re.compile(rb"[^\s,;<>\"@]++")
 _QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*+\"", re.DOTALL)
@@ -13,6 +16,9 @@ _QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*+\"", re.DOTALL)
 
 def parse(value: bytes, name: str, troubles: Troubles) -> tuple[str, str | None]:
     """The URI and the tag of a From or To value; ``name`` is the field's, for ``troubles``."""
+    if match := _USUAL.fullmatch(value):
+        uri, tag = match.groups()
+        return str(uri, "ascii"), None if tag is None else str(tag, "ascii")
     masked = value
     if b'"' in value:
         masked = _QUOTED.sub(lambda match: b"_" * len(match[0]), value)

@@ -19,8 +19,6 @@ SUITES = {
     "aead_aes_128_gcm": 28,
     "aead_aes_256_gcm": 44,
     "seed_ctr_128_hmac_sha1_80": 30,
-    "seed_128_ccm_80": 30,
-    "seed_128_gcm_96": 30,
     "aria_128_ctr_hmac_sha1_80": 30,
     "aria_128_ctr_hmac_sha1_32": 30,
     "aria_192_ctr_hmac_sha1_80": 38,
@@ -36,8 +34,8 @@ SUITES = {
     "aead_aes_128_gcm_8": 28,
     "aead_aes_256_gcm_8": 44,
 }
-"""Octets of key‖salt of each suite in lower case: RFC 4568 §6.2, RFC 6188, RFC 7714, RFC 5669, RFC 8269, then
-the names that drafts gave and stacks still send."""
+"""Octets of key‖salt by suite, in lower case: RFC 4568 §6.2, RFC 6188, RFC 7714, RFC 5669, RFC 8269, then the
+names that drafts gave and stacks still send. Of any other suite every octet counts."""
 
 MIN_KEY = 16
 """Octets of the shortest SRTP master key. Less is no key, whatever the line says."""

@@ -14,8 +14,8 @@ MAX_LINES = 16384
 MAX_KEYS = 256
 """Keys of one session description."""
 
-_TRACES = (b"crypto", b"key-mgmt", b"inline")
 _ODD_LINE = re.compile(rb"[\s\0]*+([amc])[ \t]*+=[ \t]*+(.*)", re.IGNORECASE | re.DOTALL)
+_CAPABILITY = re.compile(rb"\s*+acap\s*+:\s*+\d++\s++", re.IGNORECASE)
 _ROLE = re.compile(rb"(\s*+\d++[ \t]++)(?:client|server|both)[ \t]++", re.IGNORECASE)
 
 
@@ -26,10 +26,14 @@ def keys(content: bytes, report: Report) -> tuple[KeyMaterial, ...]:
     (``a=acap``, RFC 5939), ``a=cryptoscale``, and whatever a lenient receiver might take for one of these.
     A line against its grammar is reported malformed, and its keys are given where they can be told.
     """
-    lowered = content.lower()
-    if not any(trace in lowered for trace in _TRACES):
+    if not _may_bear_key(content):
         return ()
     return _Description(report).read(content)
+
+
+def _may_bear_key(octets: bytes) -> bool:
+    lowered = octets.lower()
+    return b"crypto" in lowered or b"key-mgmt" in lowered or b"inline" in lowered
 
 
 class _Description:
@@ -81,26 +85,25 @@ class _Description:
 
     def _attribute(self, attribute: bytes) -> bool:
         """Take the keys of an attribute; whether there were any."""
-        lowered = attribute.lower()
-        if not any(trace in lowered for trace in _TRACES):
+        if attribute.startswith(b"crypto:"):
+            return self._take("sdes", sdes.crypto(attribute[7:], self._report))
+        if not _may_bear_key(attribute):
             return False
-        name, _, value = lowered.partition(b":")
-        value = attribute[len(name) + 1 :]
-        name = name.strip()
-        if name == b"acap":
+        if capability := _CAPABILITY.match(attribute):
             # acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:...
-            _, _, attribute = value.strip().partition(b" ")
-            inner, _, value = attribute.partition(b":")
-            name = inner.strip().lower()
-        elif not attribute.startswith((b"crypto:", b"key-mgmt:", b"cryptoscale:")) and b":" in attribute:
-            self._report(ExceptionName.MALFORMED, "attribute that is written oddly")
+            attribute = attribute[capability.end() :]
+        name, _, value = attribute.partition(b":")
+        name = name.strip().lower()
         if name == b"crypto":
+            if not capability:
+                self._report(ExceptionName.MALFORMED, "crypto attribute that is written oddly")
             return self._take("sdes", sdes.crypto(value.strip(), self._report))
         if name == b"cryptoscale":
+            # cryptoscale:1 client AES_CM_128_HMAC_SHA1_80 inline:...
             return self._take("sdes", sdes.crypto(_ROLE.sub(rb"\1", value.strip(), 1), self._report))
         if name == b"key-mgmt":
             return self._take("mikey", sdes.key_mgmt(value, self._report))
-        return self._take("sdes", sdes.inline(value, self._report))
+        return self._take("sdes", sdes.inline(attribute, self._report))
 
     def _take(self, kind: Literal["sdes", "mikey"], found: list[bytes]) -> bool:
         if not found:

@@ -49,10 +49,13 @@ def sniff_plain(content: bytes) -> str | None:
 
 
 def has_traces(octets: bytes) -> bool:
-    """Whether ``octets`` might hold key material by some reading: SDP, a key attribute, CMS in any form."""
-    return _TRACE.search(octets) is not None or sniff(octets) is not None
+    """Whether ``octets`` might hold key material by some reading: a key attribute, or CMS in any form."""
+    return _TRACE.search(octets) is not None
 
 
-def has_key_lines(octets: bytes) -> bool:
-    """Whether ``octets`` as they stand hold a line of SDP that bears a key."""
-    return _KEY_LINE.search(octets) is not None
+def is_readable(content: bytes) -> bool:
+    """Whether key material in ``content`` can be read as it stands, without any decoding."""
+    if sniff_plain(content):
+        return True
+    lowered = content.lower()
+    return (b"crypto:" in lowered or b"key-mgmt:" in lowered) and _KEY_LINE.search(content) is not None
