@@ -43,21 +43,23 @@ redis.call('SET', KEYS[1], ARGV[1])
 return ARGV[1]
 """
 _SWAP = """
-for i, key in ipairs(KEYS) do
-    local stands = redis.call('GET', key)
-    local expected = ARGV[4 * i - 3]
-    if expected == '0' then
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+for i = 2, #KEYS do
+    local stands = redis.call('GET', KEYS[i])
+    if ARGV[4 * i - 6] == '0' then
         if stands then return 0 end
-    elseif not stands or string.sub(stands, 9) ~= ARGV[4 * i - 2] then
+    elseif not stands or string.sub(stands, 9) ~= ARGV[4 * i - 5] then
         return 0
     end
 end
-for i, key in ipairs(KEYS) do
-    redis.call('SET', key, ARGV[4 * i - 1])
-    redis.call('PEXPIREAT', key, ARGV[4 * i])
+for i = 2, #KEYS do
+    redis.call('SET', KEYS[i], ARGV[4 * i - 4])
+    redis.call('PEXPIREAT', KEYS[i], ARGV[4 * i - 3])
 end
 return 1
 """
+"""Keys: META, then those of the records. Arguments: what META holds, then for each record whether one must
+stand, which, the new one, and when it expires (milliseconds)."""
 
 
 class RedisStore:
@@ -83,8 +85,8 @@ class RedisStore:
         self._errors = (redis.RedisError, OSError)
         self._sync = self._swapped = False
         try:
-            # One connection, since WAITAOF speaks of its own connection's writes. No second tries: whether
-            # the first one was carried out cannot be known.
+            # One connection (so no pipelines, which take another), since WAITAOF speaks of its connection's
+            # own writes. No second tries: whether the first was carried out cannot be known.
             pool = redis.ConnectionPool.from_url(
                 url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
             )
@@ -127,7 +129,7 @@ class RedisStore:
     def _syncs(self) -> bool:
         """Whether a commit must wait for the disk (True) or each answer comes after it anyway (False)."""
         try:
-            self._ask(lambda: self._server.execute_command("WAITAOF", 1, 0, int(TIMEOUT * 900)))
+            self._ask(self._wait)
         except StoreError:
             try:
                 setting = self._ask(lambda: self._server.config_get("append*"))
@@ -146,27 +148,22 @@ class RedisStore:
         return [value and value[8:] for value in self._values([PREFIX + key for key in keys])]
 
     def _values(self, names: Sequence[bytes]) -> list[bytes | None]:
-        if not names:
-            return []
-
-        def fetch() -> list[bytes | None]:
-            pipeline = self._server.pipeline(transaction=False)
-            for start in range(0, len(names), CHUNK):
-                pipeline.mget(names[start : start + CHUNK])
-            return [value for values in pipeline.execute() for value in values]
-
-        values: list[bytes | None] = self._ask(fetch)
+        values: list[bytes | None] = []
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            values += self._ask(lambda chunk=chunk: self._server.mget(chunk))
         return values
 
     def compare_and_swap(self, changes: Sequence[Change]) -> bool:
         """See ``Store.compare_and_swap``; what it makes stands at once."""
         if not changes:
             return True
-        keys = [PREFIX + change.key for change in changes]
         least = time.time_ns() + LEAST_LIFE
-        arguments: list[bytes | int] = []
+        keys = [META]
+        arguments: list[bytes | int] = [self._meta]
         for change in changes:
             expires = min(change.expires, FOREVER)
+            keys.append(PREFIX + change.key)
             arguments += (
                 0 if change.expected is None else 1,
                 change.expected or b"",
@@ -174,29 +171,24 @@ class RedisStore:
                 -(-max(expires, least) // 1_000_000),
             )
         self._swapped = True
-        return bool(self._ask(lambda: self._swap(keys, arguments)))
-
-    def commit(self) -> None:
-        """See ``Store.commit``: the server still has our data, and its disk too where that is asked."""
-        if not self._swapped:
-            return
-        self._swapped = False
-
-        def ask() -> tuple[bytes | None, int]:
-            pipeline = self._server.pipeline(transaction=False)
-            pipeline.get(META)
-            if self._sync:
-                pipeline.execute_command("WAITAOF", 1, 0, int(TIMEOUT * 900))
-            answers = pipeline.execute()
-            return answers[0], answers[1][0] if self._sync else 1
-
-        meta, synced = self._ask(ask)
-        if meta != self._meta:
+        swapped: int = self._ask(lambda: self._swap(keys, arguments))
+        if swapped < 0:
             raise StoreError(
                 f"{self._name}: was emptied or replaced while in use; restore it, or start again"
             )
-        if not synced:
+        return swapped > 0
+
+    def commit(self) -> None:
+        """See ``Store.commit``: what was swapped stands; the disk is waited for where that is asked."""
+        swapped, self._swapped = self._swapped, False
+        if not (swapped and self._sync):
+            return
+        if not self._ask(self._wait)[0]:
             raise StoreError(f"{self._name}: the server's disk does not keep up; see its load and its log")
+
+    def _wait(self) -> Any:
+        """Wait for the append-only file to have all that this connection wrote."""
+        return self._server.execute_command("WAITAOF", 1, 0, int(TIMEOUT * 900))
 
     def records(self, *, prefix: bytes = b"", after: bytes = b"", limit: int = LISTING) -> list[Entry]:
         """See ``ManagedStore.records``; each call walks through the whole database, which has no order."""
