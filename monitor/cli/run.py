@@ -119,7 +119,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     logs.configure(config.log.level, config.log.format)
     numbers = tuple(dict.fromkeys(options.queue or config.queue.numbers))
     keyholder = _keyholder(options.keys or config.keys.directory, config.keys.workers, stack)
-    directory = keyholder.directory if keyholder else Directory()
+    directory = keyholder.directory if keyholder is not None else Directory()
     secret = site_secret(config.secret.file)
     store = open_store(
         config.store.url, secret_check=secret_check(secret), durability=config.store.durability
