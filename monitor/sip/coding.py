@@ -115,6 +115,8 @@ def base64_readings(value: bytes) -> tuple[bytes, ...]:
 
     Blanks and missing padding are of no account, bits beyond the last whole octet neither.
     """
+    if _BASE64.fullmatch(value):
+        return (_base64(value),)
     dense = value.translate(None, _BLANKS)
     if _BASE64.fullmatch(dense):
         return (_base64(dense),)
@@ -125,6 +127,8 @@ def base64_readings(value: bytes) -> tuple[bytes, ...]:
 
 
 def _base64(value: bytes) -> bytes:
+    if len(value) % 4 == 0 and value.isalnum():
+        return binascii.a2b_base64(value)
     digits = value.translate(None, _NOT_BASE64)
     if len(digits) % 4 == 1:
         digits = digits[:-1]

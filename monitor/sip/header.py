@@ -41,14 +41,6 @@ Fields = list[tuple[str, bytes]]
 """Name in lower case, compact names expanded; value unfolded and stripped."""
 
 
-class _Names(dict[bytes, str]):
-    """Field names as they stand to their canonical form. Holds the usual ones and works out the others."""
-
-    def __missing__(self, raw: bytes) -> str:
-        name = str(raw, "utf-8", "backslashreplace").strip().lower()
-        return COMPACT.get(name, name)
-
-
 _USUAL = (
     "Accept Alert-Info Allow Allow-Events Authorization Call-ID Call-Info Contact Content-Disposition "
     "Content-Encoding Content-Length Content-Transfer-Encoding Content-Type CSeq Date Event Expires From "
@@ -56,12 +48,8 @@ _USUAL = (
     "Privacy Proxy-Authorization RAck Reason Record-Route Remote-Party-ID Require Route RSeq Server "
     "Session-Expires Subject Subscription-State Supported Timestamp To User-Agent Via WWW-Authenticate"
 )
-_NAMES = _Names(
-    (spelling.encode(), name.lower()) for name in _USUAL.split() for spelling in (name, name.lower())
-)
-_NAMES.update(
-    (spelling, name) for key, name in COMPACT.items() for spelling in (key.encode(), key.upper().encode())
-)
+_NAMES = {spelling.encode(): name.lower() for name in _USUAL.split() for spelling in (name, name.lower())}
+_NAMES |= {spelling.encode(): name for key, name in COMPACT.items() for spelling in (key, key.upper())}
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BLANK_LINE_CR = re.compile(rb"\r\r(?!\n)")
@@ -91,6 +79,8 @@ def split(octets: bytes, troubles: Troubles) -> tuple[bytes, bytes, bool]:
         head, body, found = _split_odd(octets, troubles)
     if len(head) > MAX_HEADER_SECTION:
         raise SipError(ExceptionName.LIMIT, f"header section of {len(head)} octets")
+    if b"\0" in head and _NUL.search(head):
+        troubles.append((ExceptionName.AMBIGUOUS, "NUL in the header section"))
     return head, body, found
 
 
@@ -114,18 +104,34 @@ def fields(section: bytes, troubles: Troubles) -> Fields:
     """
     if section.count(b"\n") >= MAX_HEADERS:
         raise SipError(ExceptionName.LIMIT, f"more than {MAX_HEADERS} header lines")
-    if b"\0" in section and _NUL.search(section):
-        troubles.append((ExceptionName.AMBIGUOUS, "NUL in the header section"))
-    if b"\n " in section or b"\n\t" in section:
-        if _BLANK_FOLD.search(section):
-            troubles.append((ExceptionName.AMBIGUOUS, "line of blanks in the header section"))
-        section = _FOLD.sub(b" ", section)
+    found: Fields = []
+    colonless = False
     names = _NAMES
-    lines = [line.partition(b":") for line in section.split(b"\r\n")]
-    found = [(names[name], value.strip()) for name, colon, value in lines if colon]
-    if len(found) < len(lines) and any(name and not colon for name, colon, _ in lines):
+    for line in section.split(b"\r\n"):
+        raw, colon, value = line.partition(b":")
+        name = names.get(raw)
+        if name is None:
+            if line[:1] in (b" ", b"\t"):
+                return fields(_unfolded(section, troubles), troubles)
+            name = _name(raw)
+        if colon:
+            found.append((name, value.strip()))
+        elif line:
+            colonless = True
+    if colonless:
         troubles.append((ExceptionName.MALFORMED, "header line without a colon"))
     return found
+
+
+def _unfolded(section: bytes, troubles: Troubles) -> bytes:
+    if _BLANK_FOLD.search(section):
+        troubles.append((ExceptionName.AMBIGUOUS, "line of blanks in the header section"))
+    return _FOLD.sub(b" ", section.lstrip(b" \t"))
+
+
+def _name(raw: bytes) -> str:
+    name = str(raw, "utf-8", "backslashreplace").strip().lower()
+    return COMPACT.get(name, name)
 
 
 def values(found: Fields, name: str) -> list[bytes]:

@@ -34,6 +34,7 @@ _VIA_PARAMETER = re.compile(
     rb";\s*+(branch|received|rport)(?=[\s;=]|\Z)\s*+(?:=\s*+([^;\s]*+))?+", re.IGNORECASE
 )
 _CSEQ = re.compile(rb"(\d++)\s*+(\S*+)(.*)", re.DOTALL)
+_MANDATORY = ("via", "from", "to", "call-id", "cseq")
 _METHODS = {name.encode(): name for name in start_line.METHODS}
 _WORD = 1 << 32
 _MISSING = StartLine("", None)
@@ -151,15 +152,16 @@ def _message(
     if len(index) != len(found):
         _settle_doubles(found, index, troubles)
     body = _body(found, index, rest, stream, fragment, troubles)
-    if not fragment:
-        for name in ("via", "from", "to", "call-id", "cseq"):
-            if not index.get(name):
-                troubles.append((ExceptionName.MALFORMED, f"no {name}"))
-    from_uri, from_tag = name_addr.parse(index.get("from", b""), "from", troubles)
-    to_uri, to_tag = name_addr.parse(index.get("to", b""), "to", troubles)
+    via, sender, recipient = index.get("via"), index.get("from"), index.get("to")
+    call_id, sequence = index.get("call-id"), index.get("cseq")
+    if not (via and sender and recipient and call_id and sequence) and not fragment:
+        missing = [name for name in _MANDATORY if not index.get(name)]
+        troubles.append((ExceptionName.MALFORMED, f"no {', '.join(missing)}"))
+    from_uri, from_tag = name_addr.parse(sender or b"", "from", troubles)
+    to_uri, to_tag = name_addr.parse(recipient or b"", "to", troubles)
     method, cseq = start.method, 0
-    if value := index.get("cseq"):
-        cseq, cseq_method = _cseq(value, troubles)
+    if sequence:
+        cseq, cseq_method = _cseq(sequence, troubles)
         if not method:
             method = cseq_method
         elif method != cseq_method:
@@ -170,13 +172,13 @@ def _message(
         status=start.status,
         headers=tuple(found),
         body=body,
-        call_id=text(index.get("call-id", b"")),
+        call_id=text(call_id) if call_id else "",
         from_uri=from_uri,
         from_tag=from_tag,
         to_uri=to_uri,
         to_tag=to_tag,
         cseq=cseq,
-        vias=_vias(found, troubles) if "via" in index else (),
+        vias=_vias(header.values(found, "via"), troubles) if via is not None else (),
         troubles=tuple(troubles),
     )
 
@@ -245,11 +247,9 @@ def _cseq(value: bytes, troubles: Troubles) -> tuple[int, str]:
     return number, upper if upper in start_line.METHODS else method
 
 
-def _vias(found: Fields, troubles: Troubles) -> tuple[Via, ...]:
+def _vias(values: list[bytes], troubles: Troubles) -> tuple[Via, ...]:
     vias: list[Via] = []
-    for name, value in found:
-        if name != "via":
-            continue
+    for value in values:
         if b"," in value:
             for one in header.without_quoted(value).split(b",", MAX_VIAS):
                 _via(one, vias, troubles)

@@ -9,30 +9,30 @@ from monitor.sip.coding import base64_readings
 from monitor.sip.start_line import text
 
 SUITES = {
-    "aes_cm_128_hmac_sha1_80": 30,
-    "aes_cm_128_hmac_sha1_32": 30,
-    "f8_128_hmac_sha1_80": 30,
-    "aes_192_cm_hmac_sha1_80": 38,
-    "aes_192_cm_hmac_sha1_32": 38,
-    "aes_256_cm_hmac_sha1_80": 46,
-    "aes_256_cm_hmac_sha1_32": 46,
-    "aead_aes_128_gcm": 28,
-    "aead_aes_256_gcm": 44,
-    "seed_ctr_128_hmac_sha1_80": 30,
-    "aria_128_ctr_hmac_sha1_80": 30,
-    "aria_128_ctr_hmac_sha1_32": 30,
-    "aria_192_ctr_hmac_sha1_80": 38,
-    "aria_192_ctr_hmac_sha1_32": 38,
-    "aria_256_ctr_hmac_sha1_80": 46,
-    "aria_256_ctr_hmac_sha1_32": 46,
-    "aead_aria_128_gcm": 28,
-    "aead_aria_256_gcm": 44,
-    "aes_cm_192_hmac_sha1_80": 38,
-    "aes_cm_192_hmac_sha1_32": 38,
-    "aes_cm_256_hmac_sha1_80": 46,
-    "aes_cm_256_hmac_sha1_32": 46,
-    "aead_aes_128_gcm_8": 28,
-    "aead_aes_256_gcm_8": 44,
+    b"aes_cm_128_hmac_sha1_80": 30,
+    b"aes_cm_128_hmac_sha1_32": 30,
+    b"f8_128_hmac_sha1_80": 30,
+    b"aes_192_cm_hmac_sha1_80": 38,
+    b"aes_192_cm_hmac_sha1_32": 38,
+    b"aes_256_cm_hmac_sha1_80": 46,
+    b"aes_256_cm_hmac_sha1_32": 46,
+    b"aead_aes_128_gcm": 28,
+    b"aead_aes_256_gcm": 44,
+    b"seed_ctr_128_hmac_sha1_80": 30,
+    b"aria_128_ctr_hmac_sha1_80": 30,
+    b"aria_128_ctr_hmac_sha1_32": 30,
+    b"aria_192_ctr_hmac_sha1_80": 38,
+    b"aria_192_ctr_hmac_sha1_32": 38,
+    b"aria_256_ctr_hmac_sha1_80": 46,
+    b"aria_256_ctr_hmac_sha1_32": 46,
+    b"aead_aria_128_gcm": 28,
+    b"aead_aria_256_gcm": 44,
+    b"aes_cm_192_hmac_sha1_80": 38,
+    b"aes_cm_192_hmac_sha1_32": 38,
+    b"aes_cm_256_hmac_sha1_80": 46,
+    b"aes_cm_256_hmac_sha1_32": 46,
+    b"aead_aes_128_gcm_8": 28,
+    b"aead_aes_256_gcm_8": 44,
 }
 """Octets of key‖salt by suite, in lower case: RFC 4568 §6.2, RFC 6188, RFC 7714, RFC 5669, RFC 8269, then the
 names that drafts gave and stacks still send. Of any other suite every octet counts."""
@@ -85,7 +85,7 @@ def crypto(value: bytes, report: Report) -> list[bytes]:
             texts = [re.split(rb"[|;]", words[2].rpartition(b":")[2])[0]]
     if len(texts) > MAX_LINE_KEYS:
         report(ExceptionName.LIMIT, f"more than {MAX_LINE_KEYS} keys in one line")
-    length = SUITES.get(text(suite).lower())
+    length = SUITES.get(suite.lower())
     keys: list[bytes] = []
     for encoded in texts[:MAX_LINE_KEYS]:
         keys += _readings(encoded, length, report)

@@ -26,14 +26,13 @@ def keys(content: bytes, report: Report) -> tuple[KeyMaterial, ...]:
     (``a=acap``, RFC 5939), ``a=cryptoscale``, and whatever a lenient receiver might take for one of these.
     A line against its grammar is reported malformed, and its keys are given where they can be told.
     """
-    if not _may_bear_key(content):
+    if not _may_bear_key(content.lower()):
         return ()
     return _Description(report).read(content)
 
 
-def _may_bear_key(octets: bytes) -> bool:
-    lowered = octets.lower()
-    return b"crypto" in lowered or b"key-mgmt" in lowered or b"inline" in lowered
+def _may_bear_key(lowered: bytes) -> bool:
+    return b"crypto" in lowered or b"inline" in lowered or b"key-mgmt" in lowered
 
 
 class _Description:
@@ -53,7 +52,8 @@ class _Description:
         for line in lines[:MAX_LINES]:
             kind = line[:2]
             if kind == b"a=":
-                self._attribute(line[2:])
+                if _may_bear_key(line.lower()):
+                    self._attribute(line[2:])
             elif kind == b"m=":
                 self._media_line(line[2:])
             elif kind == b"c=":
@@ -87,8 +87,6 @@ class _Description:
         """Take the keys of an attribute; whether there were any."""
         if attribute.startswith(b"crypto:"):
             return self._take("sdes", sdes.crypto(attribute[7:], self._report))
-        if not _may_bear_key(attribute):
-            return False
         if capability := _CAPABILITY.match(attribute):
             # acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:...
             attribute = attribute[capability.end() :]
