@@ -104,9 +104,8 @@ def _datagram(packet: Packet, trouble: WireError | None) -> Datagram:
     flow = Flow(packet.source, source, packet.destination, destination, "udp")
     stop = start + length
     if stop > end:
-        captured, wanted = end - start - 8, length - 8
-        detail = f"{captured} octets of a UDP payload of {wanted}"
-        trouble = WireError(ExceptionName.TRUNCATED, detail, packet.source)
+        detail = f"{end - start - 8} octets of a UDP payload of {length - 8}"
+        trouble = trouble or WireError(ExceptionName.TRUNCATED, detail, packet.source)
         stop = end
     alternative = None
     if packet.alternative is not None:

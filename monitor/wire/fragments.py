@@ -16,8 +16,10 @@ MAX_FRAGMENTS = 2048
 """Fragments of one packet. Smaller than the 68-octet MTU of RFC 791 makes them, nobody sends them."""
 MAX_PACKETS = 8192
 """Packets that wait for fragments; the oldest go first."""
+MAX_DONE = 1024
+"""Packets put together that are kept, to tell fragments that only come twice; the oldest go first."""
 MAX_OCTETS = 32 << 20
-"""Memory for all packets that wait, in octets; the oldest go first."""
+"""Memory for all packets that wait or are kept; those kept go first, then the oldest that wait."""
 TIMEOUT = 30 * NANOSECONDS
 """How long a packet waits for its fragments, as in Linux."""
 MAX_GIVEN_UP = 65536
@@ -49,6 +51,8 @@ class _Partial:
     extensions: int = 0
     doubt: str = ""
     """Why it has two readings."""
+    repeats: bool = False
+    """Whether all of it has come before, in a packet that was put together."""
 
     @property
     def size(self) -> int:
@@ -60,12 +64,13 @@ class Fragments:
     """The fragments of packets that are not whole yet.
 
     :param counts: counts ``fragments-timed-out``, ``fragments-evicted``, ``fragments-limit``,
-        ``fragments-ambiguous`` and ``fragments-reassembled``.
+        ``fragments-ambiguous``, ``fragments-repeated`` and ``fragments-reassembled``.
     """
 
     def __init__(self, counts: Counter[str]) -> None:
         self.counts = counts
         self._waiting: OrderedDict[_Key, _Partial] = OrderedDict()
+        self._done: OrderedDict[_Key, tuple[int, bytes]] = OrderedDict()
         self._given_up: OrderedDict[_Key, int] = OrderedDict()
         self._size = 0
 
@@ -98,7 +103,10 @@ class Fragments:
         late = False
         if partial is None:
             late = self._given_up.pop(key, None) is not None
-            partial = self._waiting[key] = _Partial(time)
+            partial = self._waiting[key] = _Partial(time, repeats=key in self._done)
+        if partial.repeats:
+            known = self._done[key][1] if key in self._done else b""
+            partial.repeats = known[fragment.offset : fragment.offset + len(data)] == data
         before = partial.size
         self._put(partial, packet, fragment, data, doubt)
         self._size += partial.size - before
@@ -114,7 +122,9 @@ class Fragments:
             return None
         if self._waiting.pop(key, None):
             self._size -= partial.size
-        return self._whole(partial, total, packet)
+        whole = self._whole(partial, total, packet)
+        self._keep(key, time, whole.data)
+        return whole
 
     def _put(self, partial: _Partial, packet: Packet, fragment: Fragment, data: bytes, doubt: str) -> None:
         start, end = fragment.offset, fragment.offset + len(data)
@@ -161,7 +171,22 @@ class Fragments:
         unfold(whole)
         return whole
 
+    def _keep(self, key: _Key, time: int, data: bytes) -> None:
+        self._forget(key)
+        self._done[key] = (time, data)
+        self._size += len(data) + PIECE_OVERHEAD
+        if len(self._done) > MAX_DONE:
+            self._forget(next(iter(self._done)))
+        self._bound()
+
+    def _forget(self, key: _Key) -> None:
+        _, data = self._done.pop(key, (0, None))
+        if data is not None:
+            self._size -= len(data) + PIECE_OVERHEAD
+
     def _bound(self) -> None:
+        while self._size > MAX_OCTETS and self._done:
+            self._forget(next(iter(self._done)))
         while self._size > MAX_OCTETS or len(self._waiting) > MAX_PACKETS:
             self._give_up(next(iter(self._waiting)), "fragments-evicted")
 
@@ -171,6 +196,11 @@ class Fragments:
             if time - partial.time <= TIMEOUT:
                 break
             self._give_up(key, "fragments-timed-out")
+        while self._done:
+            key, (since, _) = next(iter(self._done.items()))
+            if time - since <= TIMEOUT:
+                break
+            self._forget(key)
         while self._given_up:
             key, since = next(iter(self._given_up.items()))
             if time - since <= GRACE and len(self._given_up) <= MAX_GIVEN_UP:
@@ -180,6 +210,9 @@ class Fragments:
     def _give_up(self, key: _Key, counter: str) -> None:
         partial = self._waiting.pop(key)
         self._size -= partial.size
+        if partial.repeats:
+            self.counts["fragments-repeated"] += 1
+            return
         self._given_up[key] = partial.time
         self.counts[counter] += 1
 

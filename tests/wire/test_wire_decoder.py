@@ -1,0 +1,471 @@
+"""Frames to datagrams and segments: link layers, IP, tunnels, and what has two readings or none."""
+
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import dpkt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.capture.pcap import PcapWriter, open_capture
+from monitor.exceptions import ExceptionName
+from monitor.wire import decoder, ip, link
+from monitor.wire.address import pack
+from monitor.wire.decoder import Decoder
+from monitor.wire.flow import Datagram, Flow, Segment, WireError
+from monitor.wire.frame import Frame
+
+CORPORA = os.environ.get("SIP_CORPORA")
+SOURCE, DESTINATION = pack("192.0.2.1"), pack("192.0.2.2")
+SOURCE6, DESTINATION6 = pack("2001:db8::1"), pack("2001:db8::2")
+SIP = b"OPTIONS sip:bob@example.org SIP/2.0\r\n\r\n"
+ETHERNET = b"\2\0\0\0\0\2\2\0\0\0\0\1"
+EXPECTED = Datagram(Flow(SOURCE, 5060, DESTINATION, 5080, "udp"), SIP)
+EXPECTED6 = Datagram(Flow(SOURCE6, 5060, DESTINATION6, 5080, "udp"), SIP)
+
+
+def udp(payload: bytes = SIP, length: int | None = None, ports: tuple[int, int] = (5060, 5080)) -> bytes:
+    return struct.pack("!HHHH", *ports, len(payload) + 8 if length is None else length, 0) + payload
+
+
+def tcp(payload: bytes, flags: int = 0x18, options: bytes = b"") -> bytes:
+    offset = (20 + len(options)) // 4 << 4
+    return struct.pack("!HHIIBBHHH", 5060, 5080, 77, 99, offset, flags, 512, 0, 0) + options + payload
+
+
+def ipv4(
+    payload: bytes,
+    protocol: int = 17,
+    *,
+    total: int | None = None,
+    options: bytes = b"",
+    source: bytes = SOURCE,
+) -> bytes:
+    length = 20 + len(options) + len(payload) if total is None else total
+    first = 0x45 + len(options) // 4
+    return (
+        struct.pack("!BBHHHBBH", first, 0, length, 1, 0, 64, protocol, 0)
+        + source
+        + DESTINATION
+        + options
+        + payload
+    )
+
+
+def ipv6(payload: bytes, following: int = 17, length: int | None = None) -> bytes:
+    size = len(payload) if length is None else length
+    return struct.pack("!IHBB", 6 << 28, size, following, 64) + SOURCE6 + DESTINATION6 + payload
+
+
+def decode(data: bytes, kind: int = link.RAW, length: int | None = None) -> Datagram | Segment | None:
+    return Decoder().decode(Frame(1, 0, kind, data, len(data) if length is None else length))
+
+
+def error(data: bytes, kind: int = link.RAW) -> WireError:
+    with pytest.raises(WireError) as caught:
+        decode(data, kind)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        (1, ETHERNET + b"\x08\0"),
+        (1, ETHERNET + b"\x81\0\0\x05\x08\0"),
+        (1, ETHERNET + b"\x88\xa8\0\x05\x81\0\0\x06\x08\0"),
+        (1, ETHERNET + b"\x91\0\0\x05\x81\0\0\x06\x08\0"),
+        (1, ETHERNET + b"\x88\x64\x11\0\0\x07\0\x50\0\x21"),
+        (1, ETHERNET + b"\x81\0\0\x05\x88\x64\x11\0\0\x07\0\x50\0\x21"),
+        (1, ETHERNET + b"\0\x60\xaa\xaa\x03\0\0\0\x08\0"),
+        (113, b"\0\0\0\x01\0\x06\2\0\0\0\0\1\0\0\x08\0"),
+        (113, b"\0\0\0\x01\0\x06\2\0\0\0\0\1\0\0\x81\0\0\x05\x08\0"),
+        (276, b"\x08\0\0\0\0\0\0\x02\0\x01\0\x06\2\0\0\0\0\1\0\0"),
+        (12, b""),
+        (14, b""),
+        (101, b""),
+        (228, b""),
+        (0, b"\2\0\0\0"),
+        (0, b"\0\0\0\2"),
+        (108, b"\0\0\0\2"),
+        (9, b"\xff\x03\0\x21"),
+        (9, b"\0\x21"),
+        (9, b"\x21"),
+        (50, b"\xff\x03\0\x21"),
+    ],
+)
+def test_link_layers(kind: int, head: bytes) -> None:
+    assert decode(head + ipv4(udp()), kind) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        (1, ETHERNET + b"\x86\xdd"),
+        (1, ETHERNET + b"\x88\x64\x11\0\0\x07\0\x50\0\x57"),
+        (276, b"\x86\xdd\0\0\0\0\0\x02\0\x01\0\x06\2\0\0\0\0\1\0\0"),
+        (101, b""),
+        (229, b""),
+        *((0, family.to_bytes(4, "little")) for family in (10, 23, 24, 28, 30)),
+        (108, b"\0\0\0\x1e"),
+    ],
+)
+def test_link_layers_with_ipv6(kind: int, head: bytes) -> None:
+    assert decode(head + ipv6(udp()), kind) == EXPECTED6
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (1, ETHERNET + b"\x08\x06" + bytes(46)),  # ARP
+        (1, ETHERNET + b"\x88\x63\x11\x09" + bytes(46)),  # PPPoE discovery
+        (1, ETHERNET + b"\x88\x64\x11\0\0\x07\0\x50\xc0\x21" + bytes(46)),  # LCP
+        (1, ETHERNET + b"\0\x26\x42\x42\x03" + bytes(46)),  # spanning tree
+        (113, b"\0\0\x03\x38" + bytes(40)),  # netlink
+        (101, b"\0" * 40),
+        (0, b"\7\0\0\0" + bytes(40)),
+    ],
+)
+def test_what_is_no_ip_gives_nothing(kind: int, data: bytes) -> None:
+    reader = Decoder()
+    assert reader.decode(Frame(1, 0, kind, data, len(data))) is None
+    assert reader.counts == {"not-ip": 1}
+
+
+def test_a_link_type_that_is_not_read_is_told_once_and_counted() -> None:
+    reader = Decoder()
+    frame = Frame(1, 0, 105, b"802.11", 6)
+    with pytest.raises(WireError, match="link type 105"):
+        reader.decode(frame)
+    assert reader.decode(frame) is None
+    assert reader.counts == {"error-unsupported": 2}
+
+
+def test_tags_are_bounded() -> None:
+    tag = b"\x81\0\0\x05"
+    deep = ETHERNET + tag * link.MAX_TAGS + b"\x08\0" + ipv4(udp())
+    assert decode(deep, 1) == EXPECTED
+    assert (
+        error(ETHERNET + tag * (link.MAX_TAGS + 1) + b"\x08\0" + ipv4(udp()), 1).name is ExceptionName.LIMIT
+    )
+
+
+def test_padding_after_the_packet_is_left_off() -> None:
+    assert decode(ETHERNET + b"\x08\0" + ipv4(udp(b"hi")) + bytes(18), 1) == Datagram(EXPECTED.flow, b"hi")
+    assert decode(ETHERNET + b"\x86\xdd" + ipv6(udp(b"hi")) + bytes(18), 1) == Datagram(EXPECTED6.flow, b"hi")
+    segment = decode(ETHERNET + b"\x08\0" + ipv4(tcp(b""), 6) + bytes(6), 1)
+    assert isinstance(segment, Segment)
+    assert segment.payload == b""
+
+
+def test_ipv4_options_are_passed_over() -> None:
+    assert decode(ipv4(udp(), options=b"\x94\x04\0\0" + b"\1" * 36)) == EXPECTED
+
+
+def test_a_length_of_zero_is_that_of_a_segment_yet_to_be_cut_up() -> None:
+    assert decode(ipv4(udp(), total=0)) == EXPECTED
+    assert decode(ipv6(udp(), length=0)) == EXPECTED6
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x45",
+        ipv4(udp())[:19],
+        b"\x44" + ipv4(udp())[1:],
+        ipv4(udp(), total=19),
+        ipv6(udp())[:39],
+        ipv4(b"\0" * 7),
+        ipv4(udp(length=7)),
+        ipv4(udp(length=0)),
+        ipv4(tcp(b"")[:19], 6),
+        ipv4(tcp(b"")[:12] + b"\x40" + tcp(b"")[13:], 6),
+        ipv4(tcp(b"")[:12] + b"\xf0" + tcp(b"")[13:], 6),
+        ipv6(b"\0" * 7, 0),
+        ipv6(b"\x11\xff" + bytes(14), 0),
+        ETHERNET + b"\x08\0" + ipv6(udp()),
+        ipv4(b"\x40\0\x08\0" + ipv4(udp()), 47),
+        ipv4(b"\0\1\x08\0" + ipv4(udp()), 47),
+        ipv4(b"\xb0\0\x08\0" + bytes(4), 47),
+        ipv4(b"\0" * 8, 1),
+        ipv4(b"\0" * 8, 50),
+    ],
+)
+def test_what_no_host_would_take_gives_nothing(data: bytes) -> None:
+    reader = Decoder()
+    assert reader.decode(Frame(1, 0, 1 if data.startswith(ETHERNET) else 101, data, len(data))) is None
+    assert reader.counts.total() == 1
+
+
+def test_the_udp_length_rules() -> None:
+    assert decode(ipv4(udp(b"read" + b"not", length=12))) == Datagram(EXPECTED.flow, b"read")
+    assert decode(ipv4(udp(b""))) == Datagram(EXPECTED.flow, b"")
+    long = decode(ipv4(udp(b"short", length=100)))
+    assert isinstance(long, Datagram)
+    assert long.payload == b"short"
+    assert long.trouble is not None
+    assert long.trouble.name is ExceptionName.TRUNCATED
+    assert long.trouble.source == SOURCE
+    assert decode(ipv6(udp(length=0))) == EXPECTED6
+
+
+@pytest.mark.parametrize("packet", [ipv4(udp()), ipv6(udp())])
+def test_a_datagram_that_the_capture_cut_is_truncated(packet: bytes) -> None:
+    whole = decode(packet)
+    assert isinstance(whole, Datagram)
+    header = len(packet) - len(SIP)
+    for length in range(len(packet)):
+        if length < header:
+            try:
+                assert decode(packet[:length], length=len(packet)) is None
+            except WireError as caught:
+                assert caught.name is ExceptionName.TRUNCATED  # noqa: PT017
+        else:
+            cut = decode(packet[:length], length=len(packet))
+            assert isinstance(cut, Datagram)
+            assert cut.flow == whole.flow
+            assert cut.payload == SIP[: length - header]
+            assert cut.trouble is not None
+            assert cut.trouble.name is ExceptionName.TRUNCATED
+
+
+def test_a_cut_beyond_the_udp_length_is_none() -> None:
+    assert decode(ipv4(udp() + b"trailer")[:-3]) == EXPECTED
+
+
+def test_segments() -> None:
+    segment = decode(ipv4(tcp(b"payload", 0x19, b"\2\4\5\xb4"), 6))
+    assert segment == Segment(Flow(SOURCE, 5060, DESTINATION, 5080, "tcp"), 77, 99, 0x19, b"payload")
+    cut = decode(ipv4(tcp(b"payload", options=bytes(8)), 6)[:-3])
+    assert isinstance(cut, Segment)
+    assert (cut.payload, cut.missing) == (b"payl", 3)
+    assert cut.trouble is not None
+    assert cut.trouble.name is ExceptionName.TRUNCATED
+    bare = decode(ipv4(tcp(b"payload", options=bytes(8)), 6)[:-12])
+    assert isinstance(bare, Segment)
+    assert (bare.payload, bare.missing) == (b"", 7)
+
+
+def test_mapped_addresses_are_folded() -> None:
+    mapped = ipv6(udp())
+    mapped = mapped[:8] + pack("::")[:10] + b"\xff\xff" + SOURCE + mapped[24:]
+    datagram = decode(mapped)
+    assert isinstance(datagram, Datagram)
+    assert datagram.flow.source == SOURCE
+
+
+EXTENSIONS: list[tuple[int, Callable[[int], bytes]]] = [
+    (0, lambda following: bytes([following, 0]) + bytes(6)),
+    (43, lambda following: bytes([following, 1]) + bytes(14)),
+    (60, lambda following: bytes([following, 2]) + bytes(22)),
+    (51, lambda following: bytes([following, 4]) + bytes(22)),
+    (44, lambda following: bytes([following, 0, 0, 0]) + bytes(4)),
+    (135, lambda following: bytes([following, 0]) + bytes(6)),
+]
+
+
+@given(st.lists(st.sampled_from(EXTENSIONS), max_size=ip.MAX_EXTENSIONS + 3))
+def test_ipv6_extension_headers_in_any_order(chosen: list[tuple[int, Callable[[int], bytes]]]) -> None:
+    following, payload = 17, udp()
+    for number, build in reversed(chosen):
+        payload, following = build(following) + payload, number
+    if len(chosen) <= ip.MAX_EXTENSIONS:
+        assert decode(ipv6(payload, following)) == EXPECTED6
+    else:
+        limit = error(ipv6(payload, following))
+        assert (limit.name, limit.source) == (ExceptionName.LIMIT, SOURCE6)
+
+
+def test_an_authentication_header_on_ipv4() -> None:
+    assert decode(ipv4(b"\x11\x04" + bytes(22) + udp(), 51)) == EXPECTED
+
+
+def gtp(payload: bytes, flags: int = 0x30, optional: bytes = b"") -> bytes:
+    body = optional + payload
+    return udp(struct.pack("!BBHI", flags, 255, len(body), 7) + body, ports=(2152, 2152))
+
+
+TUNNELS: list[Callable[[bytes], bytes]] = [
+    lambda inner: ipv4(inner, 4),
+    lambda inner: ipv6(inner, 4),
+    lambda inner: ipv4(b"\0\0\x08\0" + inner, 47),
+    lambda inner: ipv6(b"\0\0\x08\0" + inner, 47),
+    lambda inner: ipv4(b"\x80\0\x08\0" + bytes(4) + inner, 47),
+    lambda inner: ipv4(b"\xb0\0\x08\0" + bytes(12) + inner, 47),
+    lambda inner: ipv4(b"\x20\0\x65\x58" + bytes(4) + ETHERNET + b"\x08\0" + inner, 47),
+    lambda inner: ipv4(b"\0\0\x65\x58" + ETHERNET + b"\x81\0\0\1\x08\0" + inner, 47),
+    lambda inner: ipv4(gtp(inner)),
+    lambda inner: ipv6(gtp(inner)),
+    lambda inner: ipv4(gtp(inner, 0x32, b"\0\1\0\0")),
+    lambda inner: ipv4(gtp(inner, 0x34, b"\0\0\0\x85\1\0\1\0")),
+    lambda inner: ipv4(gtp(inner, 0x34, b"\0\0\0\xc0\1\0\0\x85\2\0\0\0\0\0\0\0")),
+]
+
+
+@pytest.mark.parametrize("wrap", TUNNELS)
+def test_of_a_tunnel_the_packet_inside_counts(wrap: Callable[[bytes], bytes]) -> None:
+    assert decode(wrap(ipv4(udp()))) == EXPECTED
+    assert isinstance(decode(wrap(ipv4(tcp(b"x"), 6))), Segment)
+
+
+def test_ipv6_in_tunnels() -> None:
+    assert decode(ipv4(ipv6(udp()), 41)) == EXPECTED6
+    assert decode(ipv4(b"\0\0\x86\xdd" + ipv6(udp()), 47)) == EXPECTED6
+    assert decode(ipv4(gtp(ipv6(udp())))) == EXPECTED6
+
+
+OVER_IPV4 = [wrap for wrap in TUNNELS if wrap(b"")[0] >> 4 == 4]
+
+
+@given(st.lists(st.sampled_from(OVER_IPV4), max_size=decoder.MAX_TUNNELS + 2))
+def test_tunnels_in_one_another_are_bounded(chosen: list[Callable[[bytes], bytes]]) -> None:
+    packet = ipv4(udp())
+    for wrap in chosen:
+        packet = wrap(packet)
+    if len(chosen) <= decoder.MAX_TUNNELS:
+        assert decode(packet) == EXPECTED
+    else:
+        assert error(packet).name is ExceptionName.LIMIT
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        SIP,
+        b"",
+        b"\x30\xff\0\x04\0\0\0\x07\x45\0\0\0",  # too short inside
+        b"\x30\xff\0\x50\0\0\0\x07" + ipv4(udp()),  # length beyond the datagram
+        b"\x30\x01\0\x30\0\0\0\x07" + ipv4(udp()),  # an echo request
+        b"\x50\xff\0\x30\0\0\0\x07" + ipv4(udp()),  # another version
+        b"\x30\xff\0\x30\0\0\0\x07" + b"\x35" + ipv4(udp())[1:],
+        b"\x34\xff\0\x08\0\0\0\x07\0\0\0\x85\0\0\0\0",  # an extension header of no length
+        b"\x34\xff\0\x04\0\0\0\x07\0\0\0\x85",
+    ],
+)
+def test_what_only_looks_like_gtp_is_a_plain_datagram(payload: bytes) -> None:
+    datagram = decode(ipv4(udp(payload, ports=(2152, 2152))))
+    assert isinstance(datagram, Datagram)
+    assert datagram == Datagram(Flow(SOURCE, 2152, DESTINATION, 2152, "udp"), payload)
+
+
+@given(st.binary(max_size=200), st.sampled_from([*sorted(link.SUPPORTED), 105]))
+def test_garbage_gives_nothing_or_the_wire_error(data: bytes, kind: int) -> None:
+    with suppress(WireError):
+        Decoder().decode(Frame(1, 0, kind, data, len(data)))
+
+
+@given(
+    st.sampled_from(TUNNELS),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255))),
+    st.integers(0, 300),
+)
+def test_damaged_packets_give_nothing_or_the_wire_error(
+    wrap: Callable[[bytes], bytes], changes: list[tuple[int, int]], length: int
+) -> None:
+    data = bytearray(wrap(ipv6(EXTENSIONS[0][1](17) + udp(), 0)))
+    for at, value in changes:
+        data[at % len(data)] = value
+    reader = Decoder()
+    for _ in range(2):
+        with suppress(WireError):
+            reader.decode(Frame(1, 0, 101, bytes(data[:length]), len(data)))
+
+
+@pytest.mark.oracle
+def test_scapy_crafts_what_is_read() -> None:
+    scapy: Any = pytest.importorskip("scapy.all")
+    plain = scapy.IP(src="192.0.2.1", dst="192.0.2.2") / scapy.UDP(sport=5060, dport=5080) / SIP
+    ethernet = scapy.Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    outer = scapy.IP(src="198.51.100.1", dst="198.51.100.2")
+    frames = [
+        (1, ethernet / scapy.Dot1Q(vlan=5) / plain),
+        (1, ethernet / scapy.Dot1AD(vlan=5) / scapy.Dot1Q(vlan=6) / plain),
+        (1, ethernet / scapy.PPPoE(sessionid=7) / scapy.PPP() / plain),
+        (1, ethernet / outer / plain),
+        (1, ethernet / outer / scapy.GRE(key_present=1, seqnum_present=1, chksum_present=1) / plain),
+        (1, ethernet / outer / scapy.GRE(proto=0x6558) / ethernet / plain),
+        (113, scapy.CookedLinux(proto=0x800) / plain),
+        (276, scapy.CookedLinuxV2(proto=0x800) / plain),
+        (0, scapy.Loopback(type=2) / plain),
+        (101, plain),
+    ]
+    for kind, frame in frames:
+        assert decode(bytes(frame), kind) == EXPECTED
+
+
+@pytest.mark.oracle
+def test_scapy_crafts_gtp_that_is_read() -> None:
+    scapy: Any = pytest.importorskip("scapy.all")
+    gtp_layer: Any = pytest.importorskip("scapy.contrib.gtp")
+    plain = scapy.IP(src="192.0.2.1", dst="192.0.2.2") / scapy.UDP(sport=5060, dport=5080) / SIP
+    outer = scapy.IP(src="198.51.100.1", dst="198.51.100.2") / scapy.UDP(sport=2152, dport=2152)
+    session = gtp_layer.GTPPDUSessionContainer(type=1, QFI=3)
+    for header in (
+        gtp_layer.GTP_U_Header(teid=7, gtp_type=255),
+        gtp_layer.GTP_U_Header(teid=7, gtp_type=255, E=1, next_ex=0x85) / session,
+    ):
+        assert decode(bytes(outer / header / plain)) == EXPECTED
+
+
+def corpora() -> list[Path]:
+    return sorted(Path(CORPORA, "pcap").iterdir()) if CORPORA else []
+
+
+@pytest.mark.oracle
+@pytest.mark.skipif(not CORPORA, reason="SIP_CORPORA is not set")
+@pytest.mark.parametrize("path", corpora(), ids=lambda path: path.name)
+def test_datagrams_are_those_that_dpkt_reads(path: Path) -> None:
+    reader = Decoder()
+    for frame in open_capture(str(path)):
+        packet = dpkt.ethernet.Ethernet(frame.data).data
+        if isinstance(packet, dpkt.pppoe.PPPoE):
+            packet = packet.data.data
+        theirs = packet.data if isinstance(packet, dpkt.ip.IP | dpkt.ip6.IP6) else None
+        ours = reader.decode(frame)
+        if isinstance(theirs, dpkt.udp.UDP):
+            assert isinstance(ours, Datagram)
+            assert ours.trouble is None
+            assert ours.flow == Flow(packet.src, theirs.sport, packet.dst, theirs.dport, "udp")
+            assert ours.payload == bytes(theirs.data)[: theirs.ulen - 8]
+        elif isinstance(theirs, dpkt.tcp.TCP):
+            assert isinstance(ours, Segment)
+            assert ours.flow == Flow(packet.src, theirs.sport, packet.dst, theirs.dport, "tcp")
+            assert (ours.sequence, ours.acknowledgment, ours.flags) == (theirs.seq, theirs.ack, theirs.flags)
+            assert ours.payload == bytes(theirs.data)
+        else:
+            assert ours is None
+
+
+@pytest.mark.oracle
+@pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
+def test_tshark_sees_the_same_inside_every_tunnel(tmp_path: Path) -> None:
+    path = tmp_path / "tunnels.pcap"
+    with PcapWriter(path, link.RAW) as writer:
+        for number, wrap in enumerate(TUNNELS, 1):
+            data = wrap(ipv4(udp()))
+            writer.write(Frame(number, 0, link.RAW, data, len(data)))
+    command = [
+        "tshark",
+        "-r",
+        str(path),
+        "-T",
+        "fields",
+        "-E",
+        "occurrence=l",
+        "-e",
+        "ip.src",
+        "-e",
+        "udp.payload",
+    ]
+    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    for line, wrap in zip(output.splitlines(), TUNNELS, strict=True):
+        datagram = decode(wrap(ipv4(udp())))
+        assert isinstance(datagram, Datagram)
+        assert line.split("\t") == ["192.0.2.1", datagram.payload.hex()]
