@@ -166,16 +166,17 @@ def corpus(*parts: str) -> Path:
     return Path(root, *parts)
 
 
-def loosen(encoded: bytes, chance: random.Random, *, segment: bool = True) -> bytes:
+def loosen(encoded: bytes, chance: random.Random, *, segment: bool = True, nested: int = 0) -> bytes:
     """The same value as an element in DER has, in other BER: odd lengths, strings in segments."""
     tag, start, stop, after = ber.element(encoded, 0, len(encoded))
     assert after == len(encoded)
     contents = encoded[start:stop]
     if tag == ber.OCTET_STRING or (tag == 0x80 and segment):
-        if chance.random() < 0.5:
+        if nested < 4 and chance.random() < 0.4:
             cut = chance.randrange(len(contents) + 1)
             parts = [ber.encode(ber.OCTET_STRING, part) for part in (contents[:cut], contents[cut:])]
-            return _element(tag | ber.CONSTRUCTED, b"".join(loosen(part, chance) for part in parts), chance)
+            loose = b"".join(loosen(part, chance, nested=nested + 1) for part in parts)
+            return _element(tag | ber.CONSTRUCTED, loose, chance)
     elif tag & ber.CONSTRUCTED:
         parts = []
         at = start

@@ -1,6 +1,5 @@
 """RSA key transport: PKCS #1 v1.5 (RFC 3370 §4.2.1) and OAEP (RFC 3560)."""
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -20,12 +19,6 @@ _HASHES: dict[str, type[hashes.HashAlgorithm]] = {
     "2.16.840.1.101.3.4.2.1": hashes.SHA256,
     "2.16.840.1.101.3.4.2.2": hashes.SHA384,
     "2.16.840.1.101.3.4.2.3": hashes.SHA512,
-    "2.16.840.1.101.3.4.2.5": hashes.SHA512_224,
-    "2.16.840.1.101.3.4.2.6": hashes.SHA512_256,
-    "2.16.840.1.101.3.4.2.7": hashes.SHA3_224,
-    "2.16.840.1.101.3.4.2.8": hashes.SHA3_256,
-    "2.16.840.1.101.3.4.2.9": hashes.SHA3_384,
-    "2.16.840.1.101.3.4.2.10": hashes.SHA3_512,
 }
 
 
@@ -51,7 +44,7 @@ def unwrap(private: RSAPrivateKey, recipient: Recipient, chosen: padding.Asymmet
     ciphertext = normalise(recipient, numbers.n).rjust((private.key_size + 7) // 8, b"\0")
     try:
         return private.decrypt(ciphertext, chosen)
-    except (ValueError, UnsupportedAlgorithm):
+    except ValueError:
         return None
 
 

@@ -12,6 +12,8 @@ _AES_WRAP = {_AES + "5": 16, _AES + "25": 24, _AES + "45": 32}
 _AES_WRAP_PAD = {_AES + "8": 16, _AES + "28": 24, _AES + "48": 32}
 _TRIPLE_DES_WRAP = {"1.2.840.113549.1.9.16.3.6": 24}
 _KEY_LENGTHS = _AES_WRAP | _AES_WRAP_PAD | _TRIPLE_DES_WRAP
+_TRIPLE_DES_WRAPPED = range(24, 81, 8)
+"""Octets of a wrapped key: an initialisation vector and a checksum, 8 each, and the key."""
 _TRIPLE_DES_IV = bytes.fromhex("4adda22c79e82105")
 
 
@@ -33,7 +35,7 @@ def unwrap(oid: str, key: bytes, wrapped: bytes) -> bytes | None:
 
 
 def _triple_des_unwrap(key: bytes, wrapped: bytes) -> bytes | None:
-    if len(wrapped) != 40:
+    if len(wrapped) not in _TRIPLE_DES_WRAPPED:
         return None
     outer = Cipher(TripleDES(key), modes.CBC(_TRIPLE_DES_IV)).decryptor()
     reversed_octets = (outer.update(wrapped) + outer.finalize())[::-1]
