@@ -278,6 +278,22 @@ def test_without_a_monitor_packets_are_dropped_or_pass_as_chosen(path: Path, byp
             receiver.recv(100)
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_the_host_sends_itself_is_queued_whole_if_asked(
+    path: Path, queue: Queue, family: Family
+) -> None:
+    applied(path.gateway, "--backend", "iptables", "--hook", "all")
+    with (
+        path.bob.socket(ipv6=family == 6) as receiver,
+        path.gateway.socket(port=5060, ipv6=family == 6) as sender,
+    ):
+        sender.sendto(BIG, receiver.getsockname()[:2])
+        [(frame, packet)] = arrivals(queue)
+        assert len(frame.data) == HEADERS[family] + len(BIG)
+        packet.accept()
+        assert receiver.recv(65535) == BIG
+
+
 def test_apply_is_idempotent_and_replaces_what_it_finds(path: Path, queue: Queue) -> None:
     applied(path.gateway, "--backend", "iptables")
     once = listing(path.gateway)
