@@ -23,6 +23,8 @@ class ExceptionName(StrEnum):
     UNTRUSTED_SIGNER = "untrusted-signer"
     IDENTITY_MISMATCH = "identity-mismatch"
     """The signer's certificate does not name the sender."""
+    SERVICE_MISSING = "service-missing"
+    """A key without a security service that the message's template requires."""
     STORE_UNAVAILABLE = "store-unavailable"
     OVERLOAD = "overload"
 

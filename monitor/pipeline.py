@@ -282,7 +282,7 @@ class Pipeline:
                 case.report(name, detail)
             layers = self._engine.open(case)
             if layers:
-                job.layers, job.template = layers, self._engine.choose(layers, message.method)
+                job.layers, job.template = layers, self._engine.choose(layers, case)
                 job.keys = (message.call_id, *_envelopes(layers))
                 if job.template is None:
                     case.report(ExceptionName.UNSUPPORTED, "no template takes the message")

@@ -20,7 +20,8 @@ DEFAULT_OUTCOMES: Mapping[ExceptionName, Outcome] = MappingProxyType(
         ExceptionName.BAD_SIGNATURE: Outcome.DENY,
         ExceptionName.UNTRUSTED_SIGNER: Outcome.ALERT,
         ExceptionName.IDENTITY_MISMATCH: Outcome.ALERT,
-        ExceptionName.STORE_UNAVAILABLE: Outcome.DENY,
+        ExceptionName.SERVICE_MISSING: Outcome.DENY,
+    ExceptionName.STORE_UNAVAILABLE: Outcome.DENY,
         ExceptionName.OVERLOAD: Outcome.DENY,
     }
 )

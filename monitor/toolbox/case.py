@@ -9,6 +9,7 @@ from monitor.antireplay.ruling import Ruling
 from monitor.antireplay.sad import Facts, Sighting
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.sip.message import Message
+from monitor.toolbox.layer import Service
 
 MAX_SIGHTINGS = 256
 """Fingerprints of one message."""
@@ -45,6 +46,8 @@ class Case:
     """DER of the certificates of those who signed the layer at hand well."""
     certificates: Sequence[bytes] = ()
     """DER of the certificates that came with that layer."""
+    provided: set[Service] = field(default_factory=set)
+    """Services that the layer at hand was found to give to what is in it."""
     alerts: list[str] = field(default_factory=list)
     """Findings of tools that do not deny."""
     raised: list[Raised] = field(default_factory=list)

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.sip import mime
+from monitor.sip.mime import Entity
 from monitor.toolbox.case import Case, Denied
-from monitor.toolbox.layer import MAX_LAYERS, Kind, Layer
-from monitor.toolbox.peel import peel, peel_typed
+from monitor.toolbox.layer import MAX_LAYERS, Kind, Layer, Place, Service, Signed
+from monitor.toolbox.peel import peel, peel_signed, peel_typed
 from monitor.toolbox.registry import Registry
 from monitor.toolbox.template import Template
-from monitor.toolbox.tool import Ask, Databases, Peeled, Tool
+from monitor.toolbox.tool import Ask, Databases, Tool
+
+GIVEN_BY = {
+    Service.CONFIDENTIALITY: Kind.ENVELOPE,
+    Service.INTEGRITY: Kind.SIGNED,
+    Service.COMPRESSION: Kind.COMPRESSED,
+}
+"""The kind of layer that comes with a service."""
 
 Interpretation = Generator[UnwrapRequest, UnwrapAnswer, None]
 """A case under way: gives private-key work to be done, is resumed with its answers."""
@@ -36,6 +44,25 @@ class Compiled:
         """The template's name."""
         return self.template.name
 
+    @property
+    def ignored(self) -> frozenset[Kind]:
+        """Layers that may pass without a tool: what gives them their service is ignored."""
+        return frozenset(GIVEN_BY[service] for service in self.template.ignored if service in GIVEN_BY)
+
+    def demand(self, layer: Layer, case: Case, found: bool, blind: bool) -> None:
+        """See that keys stand under all the services that the template requires.
+
+        :param found: key material was found in this layer.
+        :param blind: the layer is an envelope that nobody here can look into.
+        :raises Denied: a service is missing, and the policy denies that.
+        """
+        lacking = self.template.required - layer.place.services
+        if blind:
+            lacking -= {Service.CONFIDENTIALITY}
+        if lacking and (found or blind):
+            names = ", ".join(sorted(lacking))
+            case.report(ExceptionName.SERVICE_MISSING, f"template {self.name} requires {names}")
+
 
 class Engine:
     """Interprets templates.
@@ -46,11 +73,11 @@ class Engine:
     def __init__(self, templates: Sequence[Template], registry: Registry, databases: Databases) -> None:
         self._templates = [_compile(template, registry, databases) for template in templates]
 
-    def choose(self, layers: Sequence[Layer], method: str) -> Compiled | None:
+    def choose(self, layers: Sequence[Layer], case: Case) -> Compiled | None:
         """The template for a message that shows these layers; None where no template takes it."""
         kinds = frozenset(layer.kind for layer in layers)
         for compiled in self._templates:
-            if compiled.template.match.takes(kinds, method):
+            if compiled.template.match.takes(kinds, case.message, case.facts.source):
                 return compiled
         return None
 
@@ -60,7 +87,7 @@ class Engine:
         :raises Denied: something in it cannot be read, and the policy denies that.
         """
         entity = mime.body(case.message, case.report)
-        return [] if entity is None else self._bounded(peel(entity, case.report), case, 0)
+        return [] if entity is None else self._bounded(peel(entity, case.report, Place()), case, 0)
 
     def interpret(self, case: Case, layers: Sequence[Layer], compiled: Compiled) -> Interpretation:
         """Pass a case through its template; the case holds what came of it."""
@@ -83,12 +110,14 @@ class Engine:
         self, layer: Layer, case: Case, compiled: Compiled
     ) -> Generator[UnwrapRequest, UnwrapAnswer, list[Layer]]:
         """One layer through the steps that take it; gives what came out of it."""
-        steps = compiled.steps.get(layer.kind)
-        if steps is None:
+        steps = compiled.steps.get(layer.kind, ())
+        if not steps and layer.kind not in compiled.ignored:
             case.report(ExceptionName.UNSUPPORTED, f"template {compiled.name} has no tool for {layer.kind}")
-            return []
-        found: list[Layer] = []
-        within = layer.within
+        within, opened, done = layer.place.within, False, False
+        before = len(case.sightings)
+        entities: list[Entity] = []
+        typed: list[tuple[str, bytes]] = []
+        case.provided = set()
         for step in steps:
             case.meanings = step.meanings
             result = step.tool.apply(layer, case)
@@ -96,13 +125,21 @@ class Engine:
                 answer = yield result.request
                 case.meanings = step.meanings
                 result = result.then(answer)
-            within = result.within or within
-            if result.opened and within is not None:
-                case.held.setdefault(within, [])
-            found += _came_out(result, layer, within, case)
+            within, opened = result.within or within, opened or result.opened
+            entities += result.entities
+            typed += result.typed
             if result.done:
+                done = True
                 break
-        return found
+        case.meanings = None
+        found = layer.kind is Kind.SESSION and len(case.sightings) > before
+        blind = layer.kind is Kind.ENVELOPE and not (opened or done)
+        compiled.demand(layer, case, found, blind)
+        if opened and within is not None:
+            case.held.setdefault(within, [])
+        services = layer.place.services | case.provided
+        place = Place(layer.place.depth + 1, within, services)
+        return list(_came_out(layer, entities, typed, case, place))
 
     @staticmethod
     def _bounded(layers: Iterable[Layer], case: Case, seen: int) -> list[Layer]:
@@ -115,11 +152,19 @@ class Engine:
         return bounded
 
 
-def _came_out(result: Peeled, layer: Layer, within: bytes | None, case: Case) -> Iterable[Layer]:
-    for entity in result.entities:
-        yield from peel(entity, case.report, layer.depth + 1, within)
-    for content_type, octets in result.typed:
-        yield from peel_typed(content_type, octets, case.report, layer.depth + 1, within)
+def _came_out(
+    layer: Layer,
+    entities: Sequence[Entity],
+    typed: Sequence[tuple[str, bytes]],
+    case: Case,
+    place: Place,
+) -> Iterable[Layer]:
+    if isinstance(layer.value, Signed):
+        yield from peel_signed(layer.value, case.report, place)
+    for entity in entities:
+        yield from peel(entity, case.report, place)
+    for content_type, octets in typed:
+        yield from peel_typed(content_type, octets, case.report, place)
 
 
 def _compile(template: Template, registry: Registry, databases: Databases) -> Compiled:

@@ -1,6 +1,6 @@
 """Layers: what a message is peeled into, each with the kind by which templates send it to tools."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from monitor.cms.content import CompressedData
@@ -10,8 +10,8 @@ from monitor.sip.mime import Entity
 
 MAX_LAYERS = 64
 """Layers of one message, of all kinds together."""
-MAX_NESTING = 8
-"""Layers within layers: envelopes, signatures, compression, codings, tunnels."""
+MAX_NESTING = 16
+"""Layers within layers: envelopes, signatures, multiparts, compression, codings, tunnels."""
 
 
 class Kind(StrEnum):
@@ -31,16 +31,41 @@ class Kind(StrEnum):
     """The message as a whole, once everything in it is peeled."""
 
 
+class Service(StrEnum):
+    """The security services of the toolbox that a message can be given or lack."""
+
+    CONFIDENTIALITY = "confidentiality"
+    INTEGRITY = "integrity"
+    PKI = "pki"
+    AUTHENTICATION = "authentication"
+    COMPRESSION = "compression"
+
+
 @dataclass(frozen=True, slots=True)
-class Detached:
-    """A signature with the entity that it is over (multipart/signed)."""
+class Place:
+    """Where in its message a layer was found."""
 
-    signature: SignedData
-    covered: bytes
-    """The entity's octets exactly as they stood."""
+    depth: int = 0
+    within: bytes | None = None
+    """Content fingerprint of the outermost envelope around it."""
+    services: frozenset[Service] = frozenset()
+    """What it has been given by the layers around it."""
+
+    def deeper(self) -> "Place":
+        """One layer further in."""
+        return replace(self, depth=self.depth + 1)
 
 
-Value = bytes | EnvelopedData | SignedData | Detached | CompressedData | Entity | None
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Signed content: opaque, or detached with the entity that it is over."""
+
+    data: SignedData
+    covered: Entity | None = None
+    """The first part of a multipart/signed, whose raw octets are signed."""
+
+
+Value = bytes | EnvelopedData | Signed | CompressedData | Entity | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +74,4 @@ class Layer:
 
     kind: Kind
     value: Value
-    depth: int = 0
-    within: bytes | None = None
-    """Content fingerprint of the outermost envelope that it came out of."""
+    place: Place = Place()

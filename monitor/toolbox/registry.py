@@ -52,9 +52,9 @@ def registry() -> Registry:
             ) from error
         if entry.name in tools:
             raise RegistryError(f"tool {entry.name} ({entry.value}): the name is in use; give it another")
-        if not all(hasattr(tool, name) for name in ("takes", "gives", "parameters", "apply")):
+        if not all(hasattr(tool, name) for name in ("takes", "provides", "needs", "parameters", "apply")):
             raise RegistryError(
-                f"tool {entry.name} ({entry.value}) lacks takes, gives, parameters or apply:"
+                f"tool {entry.name} ({entry.value}) lacks takes, provides, needs, parameters or apply:"
                 " see docs/toolbox.md"
             )
         tools[entry.name] = tool

@@ -10,7 +10,7 @@ from monitor.keys.directory import Directory
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.sip.mime import Entity
 from monitor.toolbox.case import Case
-from monitor.toolbox.layer import Kind, Layer
+from monitor.toolbox.layer import Kind, Layer, Service
 
 if TYPE_CHECKING:
     from monitor.toolbox.tools.pki import TrustStore
@@ -59,8 +59,10 @@ class Tool(Protocol):
     """One security function. A step of a template makes one with the step's parameters."""
 
     takes: ClassVar[frozenset[Kind]]
-    gives: ClassVar[frozenset[Kind]]
-    """Kinds of layers that may come out."""
+    provides: ClassVar[frozenset[Service]]
+    """Services that it can find a layer to give to what is in it."""
+    needs: ClassVar[frozenset[Service]]
+    """Services that an earlier step must provide."""
     parameters: ClassVar[Mapping[str, type]]
     """Names and types of what a step may set."""
 

@@ -9,7 +9,7 @@ from monitor.antireplay.sad import Evidence, Sighting
 from monitor.cms.enveloped import EnvelopedData
 from monitor.sip import sdp
 from monitor.toolbox.case import Case, Denied
-from monitor.toolbox.layer import Kind, Layer
+from monitor.toolbox.layer import Kind, Layer, Service
 from monitor.toolbox.tool import NOTHING, Databases, Peeled
 
 
@@ -21,7 +21,8 @@ class EnvelopeTier:
     """
 
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.ENVELOPE})
-    gives: ClassVar[frozenset[Kind]] = frozenset()
+    provides: ClassVar[frozenset[Service]] = frozenset()
+    needs: ClassVar[frozenset[Service]] = frozenset()
     parameters: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, databases: Databases) -> None:
@@ -40,10 +41,10 @@ class EnvelopeTier:
         if envelope.encrypted_content:
             content = hashes.content(envelope.encrypted_content)
             sightings.append(Sighting(content, Tier.ENVELOPE))
-        within = layer.within or content
+        within = layer.place.within or content
         for sighting in sightings:
             # The outermost envelope's own fingerprints are not among what it held.
-            case.sight(sighting, layer.within)
+            case.sight(sighting, layer.place.within)
         if not sightings:
             return Peeled(within=within)
         ruling, associations = self._databases.associations.glance(case.facts, sightings, case.policy)
@@ -61,7 +62,8 @@ class MasterKeyTier:
     """Fingerprints the key material of session descriptions (RFC 4568, RFC 4567)."""
 
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.SESSION})
-    gives: ClassVar[frozenset[Kind]] = frozenset()
+    provides: ClassVar[frozenset[Service]] = frozenset()
+    needs: ClassVar[frozenset[Service]] = frozenset()
     parameters: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, databases: Databases) -> None:
@@ -75,7 +77,7 @@ class MasterKeyTier:
             hashed = self._hashes.master_key if key.kind == "sdes" else self._hashes.mikey
             fingerprint = hashed(key.octets)
             endpoints = () if key.endpoint is None else (key.endpoint,)
-            case.sight(Sighting(fingerprint, Tier.MASTER_KEY, endpoints), layer.within)
+            case.sight(Sighting(fingerprint, Tier.MASTER_KEY, endpoints), layer.place.within)
             if lines.setdefault(fingerprint, key.line) != key.line:
                 case.duplicate_key = True
         return NOTHING
@@ -85,7 +87,8 @@ class Judge:
     """Rules on the message by all that was found in it, and keeps what is accepted."""
 
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.MESSAGE})
-    gives: ClassVar[frozenset[Kind]] = frozenset()
+    provides: ClassVar[frozenset[Service]] = frozenset()
+    needs: ClassVar[frozenset[Service]] = frozenset()
     parameters: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, databases: Databases) -> None:

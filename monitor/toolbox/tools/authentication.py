@@ -10,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from monitor.exceptions import ExceptionName
 from monitor.toolbox.case import Case
-from monitor.toolbox.layer import Kind, Layer
+from monitor.toolbox.layer import Kind, Layer, Service
 from monitor.toolbox.tool import NOTHING, Databases, Peeled
 from monitor.wire import address
 
@@ -103,7 +103,8 @@ class Authentication:
     """Holds the signer's subjectAltName against the sender: From in requests, To in responses."""
 
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.SIGNED})
-    gives: ClassVar[frozenset[Kind]] = frozenset()
+    provides: ClassVar[frozenset[Service]] = frozenset({Service.AUTHENTICATION})
+    needs: ClassVar[frozenset[Service]] = frozenset({Service.INTEGRITY})
     parameters: ClassVar[Mapping[str, type]] = {"domain": bool}
 
     def __init__(self, databases: Databases, domain: bool = False) -> None:
@@ -120,6 +121,7 @@ class Authentication:
             except (ValueError, UnsupportedAlgorithm):
                 continue
             if matches(certificate, sender, domain=self._domain):
+                case.provided.add(Service.AUTHENTICATION)
                 return NOTHING
             named |= identities(certificate)
         if case.signers:

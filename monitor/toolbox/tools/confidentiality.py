@@ -18,7 +18,7 @@ from monitor.cms.error import CmsError
 from monitor.exceptions import ExceptionName
 from monitor.keys.request import UnwrapAnswer
 from monitor.toolbox.case import Case
-from monitor.toolbox.layer import Kind, Layer
+from monitor.toolbox.layer import Kind, Layer, Service
 from monitor.toolbox.tool import NOTHING, Ask, Databases, Peeled
 
 DEFAULT_TAG_LENGTH = 12
@@ -129,7 +129,8 @@ class Confidentiality:
     """Opens envelopes: asks for the content-encryption key, then decrypts the content."""
 
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.ENVELOPE})
-    gives: ClassVar[frozenset[Kind]] = frozenset(Kind) - {Kind.MESSAGE}
+    provides: ClassVar[frozenset[Service]] = frozenset({Service.CONFIDENTIALITY})
+    needs: ClassVar[frozenset[Service]] = frozenset()
     parameters: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, databases: Databases) -> None:
@@ -158,6 +159,7 @@ def _opened(envelope: EnvelopedData, answer: UnwrapAnswer, case: Case) -> Peeled
     except CmsError as error:
         case.report(error.name, error.detail)
         return NOTHING
+    case.provided.add(Service.CONFIDENTIALITY)
     return Peeled(typed=((envelope.content_type, content),), opened=True)
 
 

@@ -22,7 +22,7 @@ from monitor.cms.signed import SignedData, SignerInfo, attributes
 from monitor.exceptions import ExceptionName
 from monitor.keys.directory import subject_key_identifier
 from monitor.toolbox.case import Case
-from monitor.toolbox.layer import Detached, Kind, Layer
+from monitor.toolbox.layer import Kind, Layer, Service, Signed
 from monitor.toolbox.tool import NOTHING, Databases, Peeled
 
 MAX_CANDIDATES = 4
@@ -351,7 +351,8 @@ class Integrity:
     """Checks signatures. Whoever signed well is known to the case from then on."""
 
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.SIGNED})
-    gives: ClassVar[frozenset[Kind]] = frozenset()
+    provides: ClassVar[frozenset[Service]] = frozenset({Service.INTEGRITY})
+    needs: ClassVar[frozenset[Service]] = frozenset()
     parameters: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, databases: Databases) -> None:
@@ -359,12 +360,10 @@ class Integrity:
 
     def apply(self, layer: Layer, case: Case) -> Peeled:
         """Check all signatures of one layer."""
-        signed, content = (
-            (layer.value.signature, layer.value.covered)
-            if isinstance(layer.value, Detached)
-            else (layer.value, None)
-        )
-        assert isinstance(signed, SignedData)
+        value = layer.value
+        assert isinstance(value, Signed)
+        signed = value.data
+        content = value.covered.raw if value.covered is not None else None
         case.signers = []
         try:
             results = verify(signed, content, self._known)
@@ -380,6 +379,8 @@ class Integrity:
             else:
                 case.report(_EXCEPTIONS[result.status], result.detail or "the signature is wrong")
         case.certificates = signed.certificates
+        if case.signers:
+            case.provided.add(Service.INTEGRITY)
         return NOTHING
 
 

@@ -25,7 +25,7 @@ from cryptography.x509.verification import (
 from monitor.exceptions import ExceptionName
 from monitor.keys.error import KeyStoreError
 from monitor.toolbox.case import Case
-from monitor.toolbox.layer import Kind, Layer
+from monitor.toolbox.layer import Kind, Layer, Service
 from monitor.toolbox.tool import NOTHING, Databases, Peeled
 
 MAX_CHAIN = 8
@@ -314,7 +314,8 @@ class PublicKeyInfrastructure:
     """Asks the trust store about signers. Without a trust store it has nothing to ask."""
 
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.SIGNED})
-    gives: ClassVar[frozenset[Kind]] = frozenset()
+    provides: ClassVar[frozenset[Service]] = frozenset({Service.PKI})
+    needs: ClassVar[frozenset[Service]] = frozenset({Service.INTEGRITY})
     parameters: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, databases: Databases) -> None:
@@ -324,14 +325,19 @@ class PublicKeyInfrastructure:
         """Ask about everyone who signed the layer well."""
         if self._trust is None:
             return NOTHING
-        for encoded in case.signers:
+        signers, case.signers = case.signers, []
+        for encoded in signers:
             try:
                 certificate = x509.load_der_x509_certificate(encoded)
             except (ValueError, UnsupportedAlgorithm) as error:
                 case.report(ExceptionName.UNTRUSTED_SIGNER, f"certificate cannot be read: {_line(error)}")
                 continue
             standing = self._trust.verify(certificate, case.facts.time, case.certificates)
-            if standing.trust is not Trust.TRUSTED:
+            if standing.trust is Trust.TRUSTED:
+                # Only who is trusted is asked for a name later.
+                case.signers.append(encoded)
+                case.provided.add(Service.PKI)
+            else:
                 case.report(ExceptionName.UNTRUSTED_SIGNER, f"{standing.trust}: {standing.detail}")
         return NOTHING
 
