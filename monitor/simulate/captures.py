@@ -117,7 +117,7 @@ def in_turn(recipes: Iterable[Recipe], setting: Setting) -> tuple[Scenario, ...]
 def joined(scenarios: Sequence[Scenario]) -> tuple[Frame, ...]:
     """The frames of all scenarios, numbered through."""
     frames = (frame for scenario in scenarios for frame in scenario.frames)
-    return tuple(replace(frame, number=number) for number, frame in enumerate(frames, 1))
+    return tuple(frame._replace(number=number) for number, frame in enumerate(frames, 1))
 
 
 def collection(setting: Setting) -> Iterable[tuple[Capture, tuple[Scenario, ...]]]:

@@ -1,7 +1,9 @@
-"""What the network layer hands up: flows, datagrams and segments."""
+"""What the network layer hands up: flows, datagrams and segments.
 
-from dataclasses import dataclass
-from typing import Literal
+They are named tuples, since each packet makes some: a frozen dataclass takes three times as long.
+"""
+
+from typing import Literal, NamedTuple
 
 from monitor.exceptions import DecodeError, ExceptionName
 
@@ -30,8 +32,7 @@ class Discard(Exception):  # noqa: N818 - it is no error, only nothing to read
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """The five-tuple of one direction; addresses are packed (see ``wire.address``)."""
 
     source: bytes
@@ -45,8 +46,7 @@ class Flow:
         return Flow(self.destination, self.destination_port, self.source, self.source_port, self.transport)
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     """One whole UDP datagram."""
 
     flow: Flow
@@ -57,8 +57,7 @@ class Datagram:
     """The other reading, where fragments disagree."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One TCP segment, header decoded (RFC 9293 §3.1)."""
 
     flow: Flow

@@ -1,14 +1,13 @@
 """A frame: captured octets with the place and time of their capture."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NANOSECONDS = 1_000_000_000
 """Nanoseconds in a second. All times below the shells are integers of them, since the epoch (UTC)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One captured packet, as the queue or a capture file gave it."""
+class Frame(NamedTuple):
+    """One captured packet, as the queue or a capture file gave it. A named tuple, as ``wire.flow`` says."""
 
     number: int
     """1-based, over all captures of a run."""
