@@ -157,9 +157,7 @@ def _weak(document: Document, config: Config, policy: PolicyTable) -> Iterator[s
         )
     if policy.moves and policy.originator == "deny":
         key = "moves" if ("policy", "moves") in document.lines else "originator"
-        yield from _said(
-            document, ("policy", key), 'originator = "deny" denies the moves that moves = true lets pass'
-        )
+        yield from _said(document, ("policy", key), 'originator = "deny" denies what moves = true lets pass')
 
 
 def _said(document: Document, path: KeyPath, text: str) -> Iterator[str]:

@@ -27,6 +27,7 @@ MEANINGS = {
     ExceptionName.BAD_SIGNATURE: "A signature that does not fit what it signs.",
     ExceptionName.UNTRUSTED_SIGNER: "A signer whom no trusted authority vouches for.",
     ExceptionName.IDENTITY_MISMATCH: "A signer's certificate that does not name the sender.",
+    ExceptionName.SERVICE_MISSING: "A key without a security service that the template requires.",
     ExceptionName.STORE_UNAVAILABLE: "The store does not answer, so that a replay cannot be told.",
     ExceptionName.OVERLOAD: "More waits than can be judged; only messages that bear keys are meant.",
 }
@@ -73,7 +74,7 @@ def default_text(field: FieldInfo) -> str:
 
 def _exceptions() -> Iterator[tuple[str, str, str]]:
     for name, outcome in DEFAULT_OUTCOMES.items():
-        yield str(name), f'"{outcome}"', MEANINGS[name]
+        yield str(name), f'"{outcome}"', MEANINGS.get(name, "")
 
 
 def _rows(keys: Iterator[tuple[str, str, str]]) -> str:

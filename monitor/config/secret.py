@@ -4,6 +4,7 @@ import hmac
 import os
 import secrets
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -71,9 +72,8 @@ def _read(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     """Write a new secret under another name and link it, so that it is there whole or not at all."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, new = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(secrets.token_bytes(SECRET))
@@ -82,6 +82,6 @@ def _make(path: Path) -> None:
             with suppress(FileExistsError):
                 path.hardlink_to(new)
         finally:
-            new.unlink()
+            Path(new).unlink()
     except OSError as error:
         raise SecretError(f"{path}: cannot be made: {error.strerror} (make its directory)") from error
