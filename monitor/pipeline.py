@@ -123,6 +123,11 @@ class _Job:
     steps: Interpretation | None = None
     entered: bool = False
 
+    @property
+    def enforced(self) -> bool:
+        """Whether a denial takes effect: so it does unless the message's template only observes."""
+        return self.template is None or self.template.template.enforce
+
 
 class Pipeline:
     """Frames in, rulings out.
@@ -343,8 +348,9 @@ class Pipeline:
         case, fate = job.case, job.fate
         self._record(job)
         fate.decided = True
-        fate.denied = case.denied or (case.ruling is not None and case.ruling.reason.denies)
-        if not fate.denied and case.ruling is None and _changes_dialog(case.message):
+        refused = case.denied or (case.ruling is not None and case.ruling.reason.denies)
+        fate.denied = refused and job.enforced
+        if not refused and case.ruling is None and _changes_dialog(case.message):
             try:
                 self._associations.follow(case.facts, case.policy)
             except StoreError:
@@ -400,6 +406,7 @@ class Pipeline:
                 tuple(spi(fingerprint) for fingerprint in case.fingerprints),
                 tuple(str(tier) for tier in case.tiers),
                 ruling.alerts,
+                job.enforced,
                 message.from_uri,
                 message.to_uri,
             )

@@ -36,6 +36,8 @@ class RulingRecord:
     spi: tuple[str, ...]
     tiers: tuple[str, ...]
     alerts: tuple[str, ...]
+    enforced: bool = True
+    """False where the template only observes: a denial is told and the message passes."""
     from_uri: str = ""
     to_uri: str = ""
 
@@ -62,6 +64,7 @@ class RulingRecord:
             "spi": list(self.spi),
             "tiers": list(self.tiers),
             "alerts": list(self.alerts),
+            "enforced": self.enforced,
             "from": self.from_uri,
             "to": self.to_uri,
             "packet_source": address.text(self.flow.source),

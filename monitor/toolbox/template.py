@@ -243,23 +243,22 @@ class _Reader:
         read = [self._step(table, f"step[{index}]") for index, table in enumerate(tables)]
         for index, step in enumerate(read):
             if step is not None:
-                self._fed(index, step, [each for each in read if each is not None])
+                self._fed(index, step, [each for each in read[:index] if each is not None])
         steps = tuple(step for step in read if step is not None)
         if steps and not any(Kind.MESSAGE in self._registry.tools[step.tool].takes for step in steps):
             self._wrong("step", "no step rules on the message; end with the tool anti-replay.judge")
         return steps
 
-    def _fed(self, index: int, step: Step, steps: list[Step]) -> None:
+    def _fed(self, index: int, step: Step, before: list[Step]) -> None:
         """See that what a step needs is there by then."""
         tool = self._registry.tools[step.tool]
-        before = [self._registry.tools[each.tool] for each in steps[: steps.index(step)]]
-        provided = {service for each in before for service in each.provides}
+        provided = {service for each in before for service in self._registry.tools[each.tool].provides}
         for service in tool.needs - provided:
             self._wrong(
                 f"step[{index}].tool",
                 f"{step.tool} needs {service}, which no step before it provides; add one",
             )
-        if step in steps[: steps.index(step)]:
+        if step in before:
             self._wrong(f"step[{index}].tool", f"{step.tool} is there twice with the same parameters")
 
     def _step(self, table: Any, key: str) -> Step | None:
