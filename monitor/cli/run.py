@@ -42,6 +42,10 @@ from monitor.wire.link import RAW
 log = logging.getLogger("monitor")
 
 
+LONGEST_RETENTION = 100 * YEAR
+"""Longer than that would not fit a store; RFC 5280 §4.1.2.5 lets a certificate last to the year 9999."""
+
+
 class StartError(Exception):
     """The daemon cannot start. One line, with the mend."""
 
@@ -186,7 +190,7 @@ def _until_expiry(directory: Directory, now: int) -> int:
         x509.load_der_x509_certificate(der) for holding in directory.holdings for der in holding.certificates
     ]
     ends = [round(each.not_valid_after_utc.timestamp()) * NANOSECONDS for each in certificates]
-    return max([end - now for end in ends if end > now], default=YEAR)
+    return min(max([end - now for end in ends if end > now], default=YEAR), LONGEST_RETENTION)
 
 
 def _events(config: Config, stack: ExitStack) -> EventFile | None:

@@ -1,0 +1,94 @@
+"""The daemon as a process of a host, as an operator runs it, and what it tells."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from namespaces import Host, wait_until
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.antireplay.ruling import Reason
+
+ROOT = Path(__file__).parents[2]
+KEYS = ROOT / "pcaps" / "keys"
+METRICS_PORT = 9464
+PORT = 5060
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a process that runs the package from this checkout."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+class Daemon:
+    """One daemon, ready to rule when the constructor returns; its state outlives it in ``folder``.
+
+    :param policy: lines of the configuration's ``[policy]``.
+    """
+
+    def __init__(
+        self, host: Host, folder: Path, *arguments: str, queue: int = 0, policy: str = "", keys: bool = True
+    ) -> None:
+        self.host = host
+        self.queue = queue
+        self.events_file = folder / "events.jsonl"
+        self.config = folder / "monitor.toml"
+        self.log = folder / "log.txt"
+        self.config.write_text(
+            f"[policy]\n{policy}\n"
+            f'[store]\nurl = "sqlite:///{folder}/associations.db"\n'
+            f'[secret]\nfile = "{folder}/secret"\n'
+            f'[events]\nfile = "{self.events_file}"\n' + (f'[keys]\ndirectory = "{KEYS}"\n' if keys else "")
+        )
+        folder.chmod(0o700)
+        notifications = folder / "notify"
+        notifications.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, self.log.open("a") as log:
+            manager.bind(str(notifications))
+            manager.setblocking(False)
+            self.process = host.start(
+                *(sys.executable, "-m", "monitor", "run", "--config", str(self.config)),
+                *("--queue", str(queue), *arguments),
+                env=environment(NOTIFY_SOCKET=str(notifications)),
+                stderr=log,
+            )
+
+            def ready() -> bool:
+                try:
+                    return b"READY=1" in manager.recv(4096)
+                except BlockingIOError:
+                    return False
+
+            try:
+                wait_until(ready, "the daemon", 30, self.process)
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {self.log.read_text()}") from None
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events told so far."""
+        return [json.loads(line) for line in self.events_file.read_text().splitlines()]
+
+    def rulings(self) -> list[Reason]:
+        """The reasons of all rulings so far."""
+        return [Reason(event["reason"]) for event in self.events() if event["type"] == "ruling"]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One value of a scrape, 0 where it is not there."""
+        with (
+            self.host.entered(),
+            urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5) as answer,
+        ):
+            text = answer.read().decode()
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        wanted = labels.items()
+        return sum(each.value for each in samples if each.name == name and wanted <= each.labels.items())
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by a signal; its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(10)

@@ -1,0 +1,332 @@
+"""The daemon on real packets: what passes, what does not, and what it leaves behind."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import METRICS_PORT, PORT, ROOT, Daemon, environment
+from namespaces import Host, Network, wait_until
+
+from monitor.antireplay.ruling import Reason
+from monitor.capture.nfqueue import read_statistics
+from monitor.capture.pcap import open_capture
+from monitor.simulate import keyring
+from monitor.simulate.message import Message
+from monitor.simulate.party import ALICE, BOB
+from monitor.simulate.stage import Setting, Stage
+from monitor.wire.link import ETHERNET
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Makes messages; the frames that it makes of them are not used here."""
+    return Stage(Setting(keyring.load(ROOT / "pcaps" / "keys")), "live")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a daemon keeps its things."""
+    path = tmp_path / "daemon"
+    path.mkdir()
+    return path
+
+
+def queue_sip(host: Host) -> None:
+    """Hand SIP over UDP and TCP to queue 0."""
+    for transport in ("udp", "tcp"):
+        host.queue(0, "-p", transport, "--dport", str(PORT))
+
+
+def sealed_invite(stage: Stage, size: int = 4600, transport: str = "udp") -> Message:
+    """Bob's INVITE to Alice with a fresh key, signed and sealed."""
+    call = stage.call(BOB, ALICE, transport="tcp" if transport == "tcp" else "udp")
+    return call.invite(stage.sealed(stage.plain(BOB).padded(size), "bob", "alice"))
+
+
+def plain_invite(stage: Stage) -> Message:
+    """Bob's INVITE to Alice with a fresh key in plain SDP."""
+    return stage.call(BOB, ALICE).invite(stage.plain(BOB))
+
+
+def silent(receiver: socket.socket) -> bool:
+    """Whether nothing waits to be read."""
+    receiver.setblocking(False)
+    try:
+        receiver.recv(65536)
+    except BlockingIOError:
+        return True
+    finally:
+        receiver.settimeout(5)
+    return False
+
+
+def test_a_recorded_invite_of_60_kb_is_denied_from_elsewhere_and_after_a_restart(
+    network: Network, folder: Path, stage: Stage
+) -> None:
+    alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
+    queue_sip(alice)
+    invite = sealed_invite(stage, 58_000).octets()
+    assert len(invite) > 59_000
+    daemon = Daemon(alice, folder)
+    with alice.socket(port=PORT) as phone, bob.socket(port=PORT) as caller, charles.socket() as attacker:
+        caller.sendto(invite, phone.getsockname())
+        assert phone.recv(65536) == invite
+        caller.sendto(invite, phone.getsockname())
+        assert phone.recv(65536) == invite
+        attacker.sendto(invite, phone.getsockname())
+        wait_until(lambda: len(daemon.rulings()) == 3, "three rulings", process=daemon.process)
+        assert silent(phone)
+        assert daemon.rulings() == [Reason.FIRST_USE, Reason.RETRANSMISSION, Reason.SOURCE_CHANGED]
+        first, second, denied = daemon.events()
+        assert first["spi"] == second["spi"]
+        assert (first["tiers"], denied["tiers"]) == (["envelope", "master-key"], ["envelope"])
+        assert daemon.metric("replay_monitor_rulings_total", reason="source-changed", verdict="deny") == 1
+        assert daemon.metric("replay_monitor_packet_verdicts_total", verdict="deny") == 1
+        assert daemon.metric("replay_monitor_verdict_latency_seconds_count") == 3
+        assert daemon.metric("replay_monitor_queue_length") == 0
+        assert daemon.stop() == 0
+        again = Daemon(alice, folder)
+        attacker.sendto(invite, phone.getsockname())
+        wait_until(lambda: len(again.rulings()) == 4, "the fourth ruling", process=again.process)
+        assert silent(phone)
+        assert again.stop() == 0
+
+
+def test_what_was_accepted_survives_the_kill_of_the_daemon(
+    network: Network, folder: Path, stage: Stage
+) -> None:
+    alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
+    queue_sip(alice)
+    invite = plain_invite(stage).octets()
+    daemon = Daemon(alice, folder)
+    with alice.socket(port=PORT) as phone, bob.socket() as caller, charles.socket() as attacker:
+        caller.sendto(invite, phone.getsockname())
+        assert phone.recv(65536) == invite
+        daemon.stop(signal.SIGKILL)
+        again = Daemon(alice, folder)
+        attacker.sendto(invite, phone.getsockname())
+        wait_until(lambda: Reason.SOURCE_CHANGED in again.rulings(), "a denial", process=again.process)
+        assert silent(phone)
+
+
+def test_an_invite_of_60_kb_over_tcp_passes_and_its_replay_does_not(
+    network: Network, folder: Path, stage: Stage
+) -> None:
+    alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
+    queue_sip(alice)
+    invite = sealed_invite(stage, 58_000, "tcp").octets()
+    daemon = Daemon(alice, folder)
+
+    def call(host: Host, listener: socket.socket) -> tuple[socket.socket, socket.socket]:
+        caller = host.socket(socket.SOCK_STREAM)
+        caller.connect(listener.getsockname())
+        return caller, listener.accept()[0]
+
+    with alice.socket(socket.SOCK_STREAM, port=PORT) as phone:
+        phone.listen()
+        caller, accepted = call(bob, phone)
+        caller.sendall(invite)
+        received = b""
+        while len(received) < len(invite):
+            accepted.settimeout(5)
+            received += accepted.recv(65536)
+        assert received == invite
+        attacker, other = call(charles, phone)
+        attacker.sendall(invite)
+        wait_until(lambda: len(daemon.rulings()) == 2, "two rulings", process=daemon.process)
+        assert daemon.rulings() == [Reason.FIRST_USE, Reason.SOURCE_CHANGED]
+        # The kernel has its first segments, but the message never becomes whole.
+        other.setblocking(False)
+        with suppress(BlockingIOError):
+            assert len(other.recv(1 << 20)) < len(invite)
+        for each in (caller, accepted, attacker, other):
+            each.close()
+
+
+def test_ipv6_is_judged_as_ipv4_is(network: Network, folder: Path, stage: Stage) -> None:
+    alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
+    queue_sip(alice)
+    invite = sealed_invite(stage).octets()
+    daemon = Daemon(alice, folder)
+    with (
+        alice.socket(port=PORT, ipv6=True) as phone,
+        bob.socket(ipv6=True) as caller,
+        charles.socket(ipv6=True) as attacker,
+    ):
+        caller.sendto(invite, phone.getsockname())
+        assert phone.recv(65536) == invite
+        attacker.sendto(invite, phone.getsockname())
+        wait_until(lambda: len(daemon.rulings()) == 2, "two rulings", process=daemon.process)
+        assert silent(phone)
+        assert [event["source"] for event in daemon.events()] == [bob.address6, charles.address6]
+
+
+def test_what_is_no_sip_passes(network: Network, folder: Path) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    queue_sip(alice)
+    daemon = Daemon(alice, folder, keys=False)
+    with alice.socket(port=PORT) as phone, bob.socket() as sender:
+        for octets in (b"\r\n\r\n", bytes(range(256)), b"\x80\x00" + bytes(170), b"x"):
+            sender.sendto(octets, phone.getsockname())
+            assert phone.recv(65536) == octets
+    assert daemon.metric("replay_monitor_packets_total", transport="udp") == 4
+    assert daemon.events() == []
+
+
+def test_sigterm_leaves_no_packet_behind(network: Network, folder: Path, stage: Stage) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    queue_sip(alice)
+    invites = [(sealed_invite if index % 4 == 0 else plain_invite)(stage).octets() for index in range(60)]
+    daemon = Daemon(alice, folder)
+    with alice.socket(port=PORT) as phone, bob.socket() as caller:
+        phone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
+        daemon.process.send_signal(signal.SIGSTOP)
+        for invite in invites:
+            caller.sendto(invite, phone.getsockname())
+
+        def queued() -> int:
+            with alice.entered():
+                statistics = read_statistics(0)
+            return statistics.length if statistics else 0
+
+        wait_until(lambda: queued() == len(invites), "all packets to be queued")
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.process.send_signal(signal.SIGCONT)
+        assert daemon.process.wait(10) == 0
+        assert sorted(phone.recv(65536) for _ in invites) == sorted(invites)
+    assert daemon.rulings() == [Reason.FIRST_USE] * len(invites)
+
+
+def replayed(daemon: Daemon, recording: Path) -> list[dict[str, Any]]:
+    """What ``replay`` says of a recording."""
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor", "replay", "--json", "--config", str(daemon.config), str(recording)],
+        capture_output=True, text=True, env=environment(), timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    *records, summary = map(json.loads, done.stdout.splitlines())
+    assert summary["type"] == "summary"
+    return records
+
+
+def test_the_recording_of_a_run_gives_the_same_rulings(network: Network, folder: Path, stage: Stage) -> None:
+    alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
+    queue_sip(alice)
+    recording = folder / "seen.pcap"
+    daemon = Daemon(alice, folder, "--record", str(recording))
+    sealed, plain = sealed_invite(stage, 9000).octets(), plain_invite(stage).octets()
+    with alice.socket(port=PORT) as phone, bob.socket() as caller, charles.socket() as attacker:
+        for octets in (sealed, plain, sealed, b"INVITE sip:a@b SIP/2.0\r\nnonsense\r\n\r\n", plain):
+            caller.sendto(octets, phone.getsockname())
+        for octets in (plain, sealed, plain.replace(b"Call-ID: ", b"Call-ID: x")):
+            attacker.sendto(octets, phone.getsockname())
+        wait_until(lambda: len(daemon.rulings()) == 7, "seven rulings", process=daemon.process)
+    assert daemon.stop() == 0
+    # Live, what waited for a private key was told later.
+    assert replayed(daemon, recording) == sorted(daemon.events(), key=lambda event: int(event["frame"]))
+    assert recording.stat().st_mode & 0o077 == 0
+
+
+def test_every_capture_that_comes_with_us_is_ruled_on_alike_live_and_replayed(
+    network: Network, folder: Path
+) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    for program in ("iptables", "ip6tables"):
+        tracked = ("-m", "conntrack", "--ctstate", "NEW,ESTABLISHED,RELATED,UNTRACKED,INVALID")
+        queue = ("-j", "NFQUEUE", "--queue-num", "0")
+        alice.run(program, "-w", "-t", "mangle", "-I", "PREROUTING", "-i", "eth0", *tracked, *queue)
+    recording = folder / "seen.pcap"
+    daemon = Daemon(alice, folder, "--record", str(recording))
+    mac = bytes.fromhex(alice.run("cat", "/sys/class/net/eth0/address").stdout.strip().replace(":", ""))
+    with bob.entered():
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        wire.bind(("eth0", 0))
+    with wire:
+        for capture in sorted((ROOT / "pcaps").glob("*.pcap*")):
+            with open_capture(str(capture)) as frames:
+                for frame in frames:
+                    if frame.link == ETHERNET:
+                        wire.send(mac + frame.data[6:])
+    assert daemon.stop() == 0
+    told = sorted(daemon.events(), key=lambda event: int(event["frame"]))
+    assert {Reason.FIRST_USE, Reason.ENVELOPE_REUSED, Reason.SOURCE_CHANGED} <= set(daemon.rulings())
+    assert {event["transport"] for event in told} == {"udp", "tcp"}
+    assert replayed(daemon, recording) == told
+
+
+def test_events_go_on_in_a_fresh_file_after_sighup(network: Network, folder: Path, stage: Stage) -> None:
+    alice, bob = network.host("alice"), network.host("bob")
+    queue_sip(alice)
+    daemon = Daemon(alice, folder, keys=False)
+    with alice.socket(port=PORT) as phone, bob.socket() as caller:
+        for _ in range(2):
+            caller.sendto(plain_invite(stage).octets(), phone.getsockname())
+            phone.recv(65536)
+        wait_until(lambda: len(daemon.events()) == 2, "two events")
+        daemon.events_file.rename(folder / "events.jsonl.1")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(daemon.events_file.exists, "a fresh file")
+        caller.sendto(plain_invite(stage).octets(), phone.getsockname())
+        wait_until(lambda: len(daemon.events()) == 1, "an event in the fresh file")
+    assert daemon.metric("replay_monitor_reloads_total", result="success") == 1
+
+
+SIPP_KEY = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:[field0]"
+
+
+def test_calls_of_sipp_go_through(network: Network, folder: Path, stage: Stage) -> None:
+    """Thirty calls with a fresh key each, caller and callee being sipp; then one of their INVITEs again."""
+    alice, bob = network.host("alice"), network.host("bob")
+    scenario = subprocess.run(["sipp", "-sd", "uac"], capture_output=True, text=True).stdout
+    scenario, changes = re.subn(r"(a=rtpmap:0 PCMU/8000)", rf"\1\n      {SIPP_KEY}", scenario)
+    assert changes == 1
+    (folder / "caller.xml").write_text(scenario)
+    keys = [stage.plain(BOB).content.split(b"inline:")[1][:40].decode() for _ in range(30)]
+    (folder / "keys.csv").write_text("SEQUENTIAL\n" + "".join(f"{key};\n" for key in keys))
+    queue_sip(alice)
+    daemon = Daemon(alice, folder, keys=False)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+    alice.start("sipp", "-sn", "uas", "-i", alice.address, "-p", str(PORT), "-nostdin", cwd=folder, **quiet)
+    done = bob.run(
+        *("sipp", "-sf", str(folder / "caller.xml"), "-inf", str(folder / "keys.csv"), "-nostdin"),
+        *("-i", bob.address, "-m", "30", "-r", "30", "-d", "50", "-timeout", "10", alice.address),
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert daemon.rulings().count(Reason.FIRST_USE) == 30
+    assert not [event for event in daemon.events() if event.get("verdict") == "deny"]
+    assert daemon.metric("replay_monitor_messages_total", method="BYE") >= 30
+
+
+def test_a_queue_or_a_port_that_is_taken_is_told_in_one_line(network: Network, folder: Path) -> None:
+    alice = network.host("alice")
+    daemon = Daemon(alice, folder, keys=False)
+    other = folder.parent / "other.toml"
+    other.write_text(daemon.config.read_text().replace("associations.db", "other.db"))
+    command = (sys.executable, "-m", "monitor", "run", "--config", str(other))
+    taken = alice.run("env", f"PYTHONPATH={ROOT}", *command, check=False)
+    assert (taken.returncode, taken.stderr) == (2, "replay-monitor: queue 0 is taken by another process\n")
+    port = alice.run("env", f"PYTHONPATH={ROOT}", *command, "--queue", "1", check=False)
+    assert port.returncode == 2
+    assert port.stderr.startswith(f"replay-monitor: metrics: 127.0.0.1:{METRICS_PORT}: ")
+    assert port.stderr.count("\n") == 1
+
+
+def test_without_the_capability_it_says_what_is_needed(network: Network, folder: Path) -> None:
+    alice = network.host("alice")
+    daemon = Daemon(alice, folder, keys=False)
+    assert daemon.stop() == 0
+    drop = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
+    command = (sys.executable, "-m", "monitor", "run", "--config", str(daemon.config))
+    done = alice.run(*drop, "env", f"PYTHONPATH={ROOT}", *command, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "replay-monitor: no permission to open a netfilter queue: CAP_NET_ADMIN is needed\n"
