@@ -112,7 +112,7 @@ def with_recipient(blob: bytes, rng: random.Random) -> bytes:
     root, enveloped = _open(blob)
     recipients = enveloped.children[1].children
     added = der.parse(recipients[0].der())
-    added.children[1].children[1].content = rng.randbytes(16)
+    added.children[1].children[1].content = b"\x5a" + rng.randbytes(15)
     added.children[3].content = rng.randbytes(len(added.children[3].content))
     recipients.insert(0, added)
     return root.der()

@@ -45,8 +45,8 @@ replay-monitor replay --keys pcaps/keys --trust pcaps/keys/ca.pem --config pcaps
 ```
 
 Bob (192.0.2.2) calls Alice (192.0.2.1), Charles (192.0.2.66) attacks. The keys in [keys/](keys/) are test
-keys: they open the envelopes here, and protect nothing. Without them the envelopes are judged all the same, by what
-can be seen of them from outside.
+keys: they open the envelopes here, and protect nothing. Without them the envelopes are judged all the same,
+by what can be seen of them from outside.
 
 Messages that bear key material are ruled on; the tables count them by reason. What each reason means is in
 `docs/rulings.md`.
