@@ -29,7 +29,7 @@ def problems(file: Path, text: str | bytes) -> list[str]:
 def test_an_empty_file_is_the_default(file: Path) -> None:
     file.touch()
     config = load(file)
-    assert dict(config) == dict(Config())
+    assert vars(config) == vars(Config())
     assert config.policies.choose(pack("192.0.2.1")) == Policy()
     assert config.store.url == "sqlite:///var/lib/replay-monitor/associations.db"
     assert config.store.retention is None

@@ -28,7 +28,8 @@ class ManagedStore(Store, Protocol):
     """A store as its owner sees it.
 
     All methods raise ``StoreError`` where the store cannot answer, and are called from one thread at a time.
-    They speak of what is committed.
+    They speak of what is committed. Where an error undoes swaps, the next commit tells it too, so that
+    who meets the error over one message cannot take the others' swaps for made.
     """
 
     def records(self, *, prefix: bytes = b"", after: bytes = b"", limit: int = LISTING) -> list[Entry]:
@@ -57,6 +58,10 @@ class ManagedStore(Store, Protocol):
     def close(self) -> None:
         """Let go of the store; swaps since the last commit are dropped."""
         ...
+
+
+UNDONE = "an error before this commit undid what was to be committed"
+"""Said by the commit after such an error."""
 
 
 def successor(prefix: bytes) -> bytes | None:

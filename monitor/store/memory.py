@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 
 from monitor.antireplay.table import Change, StoreError
-from monitor.store.managed import FOREVER, LISTING, Entry
+from monitor.store.managed import FOREVER, LISTING, UNDONE, Entry
 
 RECORDS = 20_000_000
 """Most records that are held; more raise ``StoreError``."""
@@ -19,6 +19,7 @@ class MemoryStore:
         self._pending: dict[bytes, tuple[bytes, int]] = {}
         self._unseen: list[bytes] = []
         self._size = 0
+        self._undone = False
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See ``Store.read``."""
@@ -34,6 +35,7 @@ class MemoryStore:
             return False
         fresh = sum(change.expected is None for change in changes)
         if fresh and len(self._committed) + len(self._pending) + fresh > self._limit:
+            self._undone |= bool(self._pending)
             self._pending.clear()
             raise StoreError(f"memory: {self._limit} records are the most it holds; use sqlite:///PATH")
         for change in changes:
@@ -41,7 +43,10 @@ class MemoryStore:
         return True
 
     def commit(self) -> None:
-        """See ``Store.commit``; it cannot fail."""
+        """See ``Store.commit``."""
+        if self._undone:
+            self.close()
+            raise StoreError(f"memory: {UNDONE}")
         for key, entry in self._pending.items():
             self._drop(key)
             self._committed[key] = entry
@@ -89,3 +94,4 @@ class MemoryStore:
     def close(self) -> None:
         """See ``ManagedStore.close``."""
         self._pending.clear()
+        self._undone = False

@@ -13,11 +13,12 @@ does neither is refused. ``"process"`` outlasts the end of the monitor, not that
 import heapq
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from monitor.antireplay.table import Change, StoreError
-from monitor.store.managed import FOREVER, LISTING, Durability, Entry
+from monitor.store.managed import FOREVER, LISTING, UNDONE, Durability, Entry
 from monitor.wire.frame import NANOSECONDS
 
 SCHEMA = 1
@@ -83,7 +84,7 @@ class RedisStore:
             ) from None
         self._name = _name(url)
         self._errors = (redis.RedisError, OSError)
-        self._sync = self._swapped = False
+        self._sync = self._swapped = self._lost = False
         try:
             # One connection (so no pipelines, which take another), since WAITAOF speaks of its connection's
             # own writes. No second tries: whether the first was carried out cannot be known.
@@ -150,8 +151,7 @@ class RedisStore:
     def _values(self, names: Sequence[bytes]) -> list[bytes | None]:
         values: list[bytes | None] = []
         for start in range(0, len(names), CHUNK):
-            chunk = names[start : start + CHUNK]
-            values += self._ask(lambda chunk=chunk: self._server.mget(chunk))
+            values += self._ask(partial(self._server.mget, names[start : start + CHUNK]))
         return values
 
     def compare_and_swap(self, changes: Sequence[Change]) -> bool:
@@ -170,20 +170,22 @@ class RedisStore:
                 expires.to_bytes(8, signed=True) + change.record,
                 -(-max(expires, least) // 1_000_000),
             )
-        self._swapped = True
         swapped: int = self._ask(lambda: self._swap(keys, arguments))
         if swapped < 0:
+            self._lost = self._swapped
             raise StoreError(
                 f"{self._name}: was emptied or replaced while in use; restore it, or start again"
             )
+        self._swapped |= swapped > 0
         return swapped > 0
 
     def commit(self) -> None:
         """See ``Store.commit``: what was swapped stands; the disk is waited for where that is asked."""
-        swapped, self._swapped = self._swapped, False
-        if not (swapped and self._sync):
-            return
-        if not self._ask(self._wait)[0]:
+        swapped, lost = self._swapped, self._lost
+        self._swapped = self._lost = False
+        if lost:
+            raise StoreError(f"{self._name}: {UNDONE}")
+        if swapped and self._sync and not self._ask(self._wait)[0]:
             raise StoreError(f"{self._name}: the server's disk does not keep up; see its load and its log")
 
     def _wait(self) -> Any:
@@ -233,10 +235,12 @@ class RedisStore:
         try:
             return question()
         except self._errors as error:
+            self._lost = self._swapped
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> StoreError:
-        return StoreError(f"{self._name}: does not answer: {error}; see that the server runs and lets us in")
+        detail = " ".join(str(error).split())
+        return StoreError(f"{self._name}: does not answer: {detail}; see that the server runs and lets us in")
 
 
 def _name(url: str) -> str:

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from monitor.antireplay.table import Change, StoreError
-from monitor.store.managed import FOREVER, LISTING, Durability, Entry, successor
+from monitor.store.managed import FOREVER, LISTING, UNDONE, Durability, Entry, successor
 
 APPLICATION = 0x73726D31
 """application_id in the header of the file: ``srm1``."""
@@ -78,6 +78,7 @@ class SqliteStore:
         readonly: bool = False,
     ) -> None:
         self._path = path
+        self._undone = False
         self._pending: dict[bytes, tuple[bytes, int]] = {}
         self._seen: dict[bytes, bytes | None] = {}
         self._fresh: set[bytes] = set()
@@ -194,8 +195,11 @@ class SqliteStore:
 
     def commit(self) -> None:
         """See ``Store.commit``."""
+        if self._undone:
+            self._clear()
+            raise StoreError(f"{self._path}: {UNDONE}")
         if self._pending:
-            with self._guarded():
+            with self._guarded(commits=True):
                 count = self._count + len(self._fresh)
                 rows = ((key, expires, record) for key, (record, expires) in self._pending.items())
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -265,23 +269,27 @@ class SqliteStore:
             self._lock = None
 
     def _clear(self) -> None:
+        self._undone = False
         self._pending.clear()
         self._seen.clear()
         self._fresh.clear()
 
     def _undo(self) -> None:
         """Go back to the last commit."""
+        undone = self._undone or bool(self._pending)
         self._clear()
+        self._undone = undone
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self, *, commits: bool = False) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
             self._undo()
+            self._undone &= not commits
             raise self._error(error) from error
 
     def _error(self, error: sqlite3.Error) -> StoreError:

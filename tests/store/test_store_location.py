@@ -80,3 +80,9 @@ def test_memory_is_bounded() -> None:
     with pytest.raises(StoreError, match="2 records are the most"):
         store.compare_and_swap([Change(b"x" * 32, None, b"r", 5)])
     assert store.read([bytes(32)]) == [b"r"], "nothing since the last commit counts"
+    with pytest.raises(StoreError, match="undid"):
+        store.commit()
+    store.commit()
+    with pytest.raises(StoreError, match="2 records are the most"):
+        store.compare_and_swap([Change(b"x" * 32, None, b"r", 5)])
+    store.commit()

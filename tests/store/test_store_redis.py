@@ -104,6 +104,7 @@ def test_a_server_that_went_away_and_came_back(own_server: Server) -> None:
     own_server.start("--appendonly", "yes", "--appendfsync", "always")
     with closing(open_at(own_server.url)) as store:
         put(store, ONE)
+        assert store.compare_and_swap([Change(ONE, b"record", b"more", SOON)])
         own_server.stop()
         for attempt in (
             lambda: store.read([ONE]),
@@ -114,7 +115,9 @@ def test_a_server_that_went_away_and_came_back(own_server: Server) -> None:
                 attempt()
             assert "\n" not in str(caught.value)
         own_server.start("--appendonly", "yes", "--appendfsync", "always")
-        assert store.read([ONE, TWO]) == [b"record", None]
+        with pytest.raises(StoreError, match="an error before this commit undid"):
+            store.commit()
+        assert store.read([ONE, TWO]) == [b"more", None], "what was swapped cannot be undone"
         put(store, TWO)
         assert store.count() == 2
 

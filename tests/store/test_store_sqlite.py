@@ -230,6 +230,24 @@ def test_a_failed_commit_is_undone_whole_and_the_next_works(path: Path) -> None:
         assert store.count() == 501
 
 
+def test_an_error_over_one_message_fails_the_commit_of_the_others(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(open_at(path)) as store:
+        assert store.compare_and_swap([Change(ONE, None, b"of another message", LATER)])
+        with monkeypatch.context() as broken:
+            broken.setattr(sqlite, "_READ", "SELECT nothing FROM nowhere")
+            with pytest.raises(StoreError, match="syntax error"):
+                store.read([TWO])
+        assert store.compare_and_swap([Change(TWO, None, b"of a later one", LATER)])
+        with pytest.raises(StoreError, match="an error before this commit undid"):
+            store.commit()
+        assert store.read([ONE, TWO]) == [None, None]
+        put(store, ONE)
+        store.commit()
+        assert store.read([ONE, TWO]) == [b"record", None]
+
+
 @pytest.mark.live
 def test_a_full_file_system(tmp_path: Path) -> None:
     if os.geteuid() != 0:
@@ -262,7 +280,6 @@ def test_swaps_without_a_commit_are_bounded(path: Path, monkeypatch: pytest.Monk
         assert store.compare_and_swap([Change(bytes([n]) * 32, None, b"r", LATER) for n in range(10)])
         with pytest.raises(StoreError, match="more than 10 swaps"):
             store.compare_and_swap([Change(b"\x0a" * 32, None, b"r", LATER)])
-        assert store.read([bytes([n]) * 32 for n in range(11)]) == [None] * 11
         assert store.read([bytes([n]) * 32 for n in range(11)]) == [None] * 11
 
 
