@@ -6,7 +6,7 @@ from monitor.cms import ber
 from monitor.cms.ber import Cursor
 from monitor.cms.enveloped import Algorithm, read_algorithm, read_issuer_and_serial
 
-MAX_SIGNERS = 16
+MAX_SIGNERS = 8
 """SignerInfos of one SignedData; each may cost a signature's verification."""
 MAX_CERTIFICATES = 64
 """Certificates of one SignedData."""

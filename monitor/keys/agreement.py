@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -19,6 +18,7 @@ from monitor.cms.ber import Cursor
 from monitor.cms.enveloped import Algorithm, Recipient, read_algorithm
 from monitor.cms.error import CmsError
 from monitor.keys import wrap
+from monitor.keys.certificate import UNREADABLE
 
 PrivateKey = ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey | x448.X448PrivateKey
 PublicKey = ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey
@@ -69,7 +69,7 @@ def scheme(
         cursor.finish("the parameters of a key agreement")
         wrap_algorithm = read_algorithm(Cursor(wrap_encoded))
         originator = _originator(private, recipient.originator, find_originator)
-    except (CmsError, ValueError, UnsupportedAlgorithm):
+    except (CmsError, *UNREADABLE):
         return None
     length = wrap.key_length(wrap_algorithm.oid)
     if length is None or originator is None:

@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from monitor.cms import ber, enveloped, name
 from monitor.cms.ber import Cursor
 from monitor.cms.enveloped import EnvelopedData, Recipient
+from monitor.keys.certificate import UNREADABLE, subject_key_identifier
 from monitor.keys.request import MAX_RECIPIENTS, UnwrapRequest
 
 MAX_REQUEST = 32768
@@ -142,19 +141,10 @@ def key_identifier(public_key: bytes) -> bytes:
     return hashlib.sha1(cursor.primitive(ber.BIT_STRING)[1:], usedforsecurity=False).digest()
 
 
-def subject_key_identifier(certificate: bytes) -> bytes:
-    """The identifier that a certificate gives its key, empty where it gives none."""
-    try:
-        extensions = x509.load_der_x509_certificate(certificate).extensions
-        return extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        return b""
-
-
 def _modulus(public_key: bytes) -> int:
     try:
         key = load_der_public_key(public_key)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return 0
     return key.public_numbers().n if isinstance(key, RSAPublicKey) else 0
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -19,7 +18,8 @@ from monitor.cms.enveloped import Recipient
 from monitor.cms.error import CmsError
 from monitor.keys import agreement, transport, wrap
 from monitor.keys.agreement import PrivateKey as AgreementKey
-from monitor.keys.directory import Directory, Holding, subject_key_identifier
+from monitor.keys.certificate import UNREADABLE, subject_key_identifier
+from monitor.keys.directory import Directory, Holding
 from monitor.keys.error import KeyStoreError
 from monitor.keys.request import MAX_RECIPIENTS, UnwrapAnswer, UnwrapRequest
 
@@ -200,7 +200,7 @@ def _load_pem(file: Path, label: bytes, block: bytes, found: _Found) -> None:
             _add_certificate(x509.load_pem_x509_certificate(block + b"\n"), found)
         elif label not in (b"EC PARAMETERS", b"X509 CRL"):
             found.warnings.append(f"{file}: a {label.decode()} was passed over")
-    except (ValueError, TypeError, UnsupportedAlgorithm, CmsError) as error:
+    except (*UNREADABLE, CmsError) as error:
         raise KeyStoreError(f"{file}: a {label.decode()} that cannot be read ({_line(error)})") from None
 
 
@@ -208,13 +208,13 @@ def _load_der(file: Path, octets: bytes, found: _Found) -> None:
     try:
         _add_certificate(x509.load_der_x509_certificate(octets), found)
         return
-    except (ValueError, UnsupportedAlgorithm, CmsError):
+    except (*UNREADABLE, CmsError):
         pass
     try:
         _add_key(file, serialization.load_der_private_key(octets, None), found)
     except TypeError:
         raise KeyStoreError(f"{file}: the private key is encrypted; decrypt it with 'openssl pkey'") from None
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise KeyStoreError(f"{file}: no DER certificate or private key ({_line(error)})") from None
 
 
@@ -230,7 +230,7 @@ def _add_certificate(certificate: x509.Certificate, found: _Found) -> None:
     name.certificate_names(encoded)
     try:
         public = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         found.certificates.setdefault(encoded, b"")
         return
     found.certificates.setdefault(encoded, _public_octets(public))

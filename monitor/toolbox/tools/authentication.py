@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from monitor.exceptions import ExceptionName
+from monitor.keys.certificate import UNREADABLE
 from monitor.toolbox.case import Case
 from monitor.toolbox.layer import Kind, Layer, Service
 from monitor.toolbox.tool import NOTHING, Databases, Peeled
@@ -32,7 +32,7 @@ def identities(certificate: x509.Certificate) -> frozenset[str]:
     """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except (*UNREADABLE, x509.ExtensionNotFound):
         return frozenset()
     found: set[str] = set()
     domains: set[str] = set()
@@ -118,7 +118,7 @@ class Authentication:
         for encoded in case.signers:
             try:
                 certificate = x509.load_der_x509_certificate(encoded)
-            except (ValueError, UnsupportedAlgorithm):
+            except UNREADABLE:
                 continue
             if matches(certificate, sender, domain=self._domain):
                 case.provided.add(Service.AUTHENTICATION)

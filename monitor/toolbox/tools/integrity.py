@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 
@@ -20,12 +20,12 @@ from monitor.cms.enveloped import Algorithm
 from monitor.cms.error import CmsError
 from monitor.cms.signed import SignedData, SignerInfo, attributes
 from monitor.exceptions import ExceptionName
-from monitor.keys.directory import subject_key_identifier
+from monitor.keys.certificate import UNREADABLE, subject_key_identifier
 from monitor.toolbox.case import Case
 from monitor.toolbox.layer import Kind, Layer, Service, Signed
 from monitor.toolbox.tool import NOTHING, Databases, Peeled
 
-MAX_CANDIDATES = 4
+MAX_CANDIDATES = 2
 """Certificates that are tried for one signer, where several have its identifier."""
 WEAK_RSA_BITS = 2048
 """An RSA key below this is flagged."""
@@ -207,7 +207,7 @@ def _verify(
                 and _fits(family, candidate, signer.signature, ordered, digest, scheme)
             ):
                 return result(SignatureStatus.VALID, certificate=candidate)
-        except (ValueError, UnsupportedAlgorithm, CmsError) as error:
+        except (*UNREADABLE, CmsError) as error:
             outcome = result(SignatureStatus.UNSUPPORTED, str(error)[:120], candidate)
     return outcome
 
@@ -291,7 +291,7 @@ def _names_certificate(values: dict[str, list[bytes]], certificate: bytes) -> bo
 def _weak_key(certificate: bytes) -> bool:
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return False
     return isinstance(key, dsa.DSAPublicKey) or (
         isinstance(key, rsa.RSAPublicKey) and key.key_size < WEAK_RSA_BITS

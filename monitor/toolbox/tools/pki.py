@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -23,6 +23,7 @@ from cryptography.x509.verification import (
 )
 
 from monitor.exceptions import ExceptionName
+from monitor.keys.certificate import UNREADABLE
 from monitor.keys.error import KeyStoreError
 from monitor.toolbox.case import Case
 from monitor.toolbox.layer import Kind, Layer, Service
@@ -32,8 +33,10 @@ MAX_CHAIN = 8
 """Issuers above a certificate."""
 MAX_REMEMBERED = 1024
 """Certificates whose chain is remembered, least recently used first to go."""
-MAX_INTERMEDIATES = 64
+MAX_INTERMEDIATES = 16
 """Certificates of one message that may stand between a signer's and a trusted one."""
+MAX_CROSS = 2
+"""Those of them for one subject and key: more would make the ways to try grow without measure."""
 MAX_FILE = 16 << 20
 """Octets of one file of a trust store."""
 
@@ -144,7 +147,7 @@ class TrustStore:
                 return Standing(Trust.REVOKED, revoked, standing.chain)
             if unfit := _unfit(certificate):
                 return Standing(Trust.UNFIT, unfit, standing.chain)
-        except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        except UNREADABLE as error:
             return Standing(Trust.UNTRUSTED, f"a certificate that cannot be read: {_line(error)}")
         return standing
 
@@ -229,7 +232,7 @@ def _stranger(certificate: x509.Certificate, detail: str) -> Standing:
     if certificate.issuer == certificate.subject:
         try:
             certificate.verify_directly_issued_by(certificate)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (*UNREADABLE, InvalidSignature):
             pass
         else:
             return Standing(Trust.SELF_SIGNED, "self-signed, and not in the trust store")
@@ -246,7 +249,7 @@ def _signed_by(known: _Revocations, issuer: x509.Certificate) -> bool:
             known.signed_by[fingerprint] = isinstance(key, _ISSUER_KEYS) and (
                 known.listing.is_signature_valid(key)
             )
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except UNREADABLE:
             known.signed_by[fingerprint] = False
     return known.signed_by[fingerprint]
 
@@ -260,13 +263,18 @@ def _period(certificate: x509.Certificate) -> str:
 
 
 def _readable(encoded: Iterable[bytes]) -> Iterator[x509.Certificate]:
+    identities: list[tuple[x509.Name, object]] = []
     for count, one in enumerate(encoded):
         if count == MAX_INTERMEDIATES:
             return
         try:
-            yield x509.load_der_x509_certificate(one)
-        except (ValueError, UnsupportedAlgorithm):
+            certificate = x509.load_der_x509_certificate(one)
+            identity = (certificate.subject, certificate.public_key())
+        except UNREADABLE:
             continue
+        if identities.count(identity) < MAX_CROSS:
+            identities.append(identity)
+            yield certificate
 
 
 def _files(path: Path) -> list[Path]:
@@ -291,7 +299,7 @@ def _load(
         for part in octets.split(end)[:-1]:
             block = part[part.index(b"-----BEGIN X509 CRL-----") :] + end + b"\n"
             revocations.append(x509.load_pem_x509_crl(block))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise KeyStoreError(f"{file}: no certificate or revocation list ({_line(error)})") from None
 
 
@@ -302,7 +310,7 @@ def _load_der(
 ) -> None:
     try:
         certificates.append(x509.load_der_x509_certificate(octets))
-    except ValueError:
+    except UNREADABLE:
         revocations.append(x509.load_der_x509_crl(octets))
 
 
@@ -329,7 +337,7 @@ class PublicKeyInfrastructure:
         for encoded in signers:
             try:
                 certificate = x509.load_der_x509_certificate(encoded)
-            except (ValueError, UnsupportedAlgorithm) as error:
+            except UNREADABLE as error:
                 case.report(ExceptionName.UNTRUSTED_SIGNER, f"certificate cannot be read: {_line(error)}")
                 continue
             standing = self._trust.verify(certificate, case.facts.time, case.certificates)
