@@ -48,6 +48,18 @@ def test_documents_name_only_commands_and_targets_that_exist() -> None:
     assert targets <= set(_targets())
 
 
+def test_readme_shows_what_the_command_prints() -> None:
+    text = (ROOT / "README.md").read_text()
+    arguments = re.findall(r"^\.venv/bin/replay-monitor (replay .+)$", text, re.MULTILINE)[0].split()
+    shown = re.findall(r"```text\n(.+?)```", text, re.DOTALL)[0]
+    wide = {**os.environ, "COLUMNS": "120"}
+    command = [sys.executable, "-m", "monitor", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=wide, capture_output=True, text=True)
+    assert [line.split() for line in shown.splitlines()] == [
+        line.split() for line in done.stdout.partition("\n\n")[0].splitlines()
+    ]
+
+
 def _targets() -> list[str]:
     return re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
