@@ -7,7 +7,7 @@ import zlib
 
 from monitor.exceptions import ExceptionName, Report
 from monitor.sip.error import SipError
-from monitor.sip.sniff import is_readable
+from monitor.sip.sniff import has_traces, sniff
 from monitor.sip.start_line import text
 
 MAX_DECODED = 1024 * 1024
@@ -30,25 +30,36 @@ _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
 def decode(content: bytes, encodings: bytes, report: Report) -> bytes:
     """Undo the codings of a Content-Encoding value, the last one first.
 
-    A checksum that is wrong and a stream cut short are reported, and what could be read is given. Many stacks
-    do not look at the field, so content that is readable as it stands is ambiguous, and given as it stands.
+    What cannot be undone is reported and given as it stands: many stacks do not look at the field, and read
+    content that is labelled wrongly. Content in which that would show key material is ambiguous.
 
-    :raises SipError: unsupported, malformed, or limit.
+    :raises SipError: limit; too many codings, or too much comes out of them.
     """
     names = [name for part in encodings.split(b",") if (name := part.partition(b";")[0].strip().lower())]
     if len(names) > MAX_CODINGS:
         raise SipError(ExceptionName.LIMIT, f"{len(names)} content codings")
-    if any(name != b"identity" for name in names) and is_readable(content):
+    names = [name for name in names if name != b"identity"]
+    if names and (has_traces(content) or sniff(content)):
         report(ExceptionName.AMBIGUOUS, "content said to be compressed that can be read without")
         return content
-    for name in reversed(names):
-        if name in (b"gzip", b"x-gzip"):
-            content = _gunzip(content, report)
-        elif name == b"deflate":
-            content = _deflated(content, report)
-        elif name != b"identity":
-            raise SipError(ExceptionName.UNSUPPORTED, f"Content-Encoding {text(name[:32])!r}")
-    return content
+    decoded = content
+    try:
+        for name in reversed(names):
+            decoded = _decode(name, decoded, report)
+    except SipError as error:
+        if error.name is ExceptionName.LIMIT:
+            raise
+        report(error.name, error.detail)
+        return content
+    return decoded
+
+
+def _decode(name: bytes, content: bytes, report: Report) -> bytes:
+    if name in (b"gzip", b"x-gzip"):
+        return _gunzip(content, report)
+    if name == b"deflate":
+        return _deflated(content, report)
+    raise SipError(ExceptionName.UNSUPPORTED, f"Content-Encoding {text(name[:32])!r}")
 
 
 def _inflate(deflated: bytes, report: Report) -> tuple[bytes, bytes]:

@@ -62,11 +62,11 @@ def parse_entity(octets: bytes, report: Report | None = None) -> Entity:
 
     :raises SipError: limit; too many or too long header fields.
     """
-    report = report or _ignore
-    if sniffing.sniff_plain(octets):
-        return _entity((), octets, octets, report)
+    report = _ignore if report is None else report
     if line_end := _LINE_END.match(octets):
         return _entity((), octets[line_end.end() :], octets, report)
+    if sniffing.sniff_plain(octets):
+        return _entity((), octets, octets, report)
     if not _FIELD.match(octets):
         report(ExceptionName.MALFORMED, "entity without a header section")
         return _entity((), octets, octets, report)
@@ -138,17 +138,17 @@ def parts(entity: Entity, report: Report) -> tuple[Entity, ...]:
     """The parts of a multipart entity (RFC 2046 §5.1), at most ``MAX_PARTS``: more is a limit reported."""
     content = entity.content
     boundary = _boundary(entity, report)
-    if not boundary:
-        report(ExceptionName.AMBIGUOUS, "multipart without a boundary")
+    pieces, outside, closed = _pieces(content, b"--" + boundary, report) if boundary else ([], content, False)
+    if not pieces:
+        report(ExceptionName.AMBIGUOUS, "multipart without parts")
         kind = sniff(content)
         return (Entity(kind, (), (), content, content),) if kind else ()
-    pieces, outside, closed = _pieces(content, b"--" + boundary, report)
-    if not closed:
-        report(ExceptionName.MALFORMED, "multipart without an end")
     if sniffing.has_traces(outside) or sniff(outside.strip()) or (b"--" + boundary) in outside:
         report(ExceptionName.AMBIGUOUS, "what may be key material before or after the parts of a multipart")
     if len(pieces) > MAX_PARTS:
         report(ExceptionName.LIMIT, f"multipart of more than {MAX_PARTS} parts")
+    elif not closed:
+        report(ExceptionName.MALFORMED, "multipart without an end")
     entities = []
     for raw in pieces[:MAX_PARTS]:
         try:
@@ -198,11 +198,9 @@ def _pieces(content: bytes, delimiter: bytes, report: Report) -> tuple[list[byte
         position = content.find(delimiter, after)
     for detail in odd:
         report(ExceptionName.AMBIGUOUS, detail)
-    if begin < 0:
-        return pieces, content, False
     if closed:
         return pieces, outside + b"\r\n" + content[begin:], True
-    return [*pieces, content[begin:]], outside, False
+    return ([*pieces, content[begin:]] if begin >= 0 else []), outside, False
 
 
 def _before(content: bytes, position: int) -> int:
