@@ -179,14 +179,11 @@ class Cursor:
 
     def string(self, tag: int = OCTET_STRING) -> bytes:
         """The octets of the next OCTET STRING, whole or in segments (X.690 §8.7)."""
-        found, start, stop, self.at = element(self.octets, self.at, self.end)
-        if found == tag:
-            return self.octets[start:stop]
-        if found != tag | CONSTRUCTED:
-            malformed(f"element {found:#04x} where {tag:#04x} belongs")
-        segments: list[bytes] = []
-        _segments(self.octets, start, stop, segments, 1)
-        return b"".join(segments)
+        if self.peek() == tag | CONSTRUCTED:
+            segments: list[bytes] = []
+            self.at = _segments(self.octets, self.at, self.end, segments)
+            return b"".join(segments)
+        return self.primitive(tag)
 
     def integer(self) -> int:
         """The next INTEGER."""
@@ -216,19 +213,40 @@ class Cursor:
             ambiguous(f"{self.end - self.at} octets too many in {what}")
 
 
-def _segments(octets: bytes, at: int, end: int, segments: list[bytes], depth: int) -> None:
-    if depth > MAX_DEPTH:
-        limit(f"elements nested deeper than {MAX_DEPTH}")
-    while at < end:
-        tag, start, stop, at = element(octets, at, end)
+def _segments(octets: bytes, at: int, end: int, segments: list[bytes]) -> int:
+    """Gather the segments of the constructed string at ``at``; returns what follows it."""
+    _, at, length = _header(octets, at, end)
+    ends = [_inner_end(at, length, end)]
+    """Of each string that is open: where it ends, below zero where end-of-contents octets end it."""
+    for _ in range(MAX_ELEMENTS):
+        innermost = ends[-1]
+        if innermost == at or (innermost < 0 and octets[at : min(at + 2, -innermost)] == b"\0\0"):
+            at += 2 * (innermost < 0)
+            ends.pop()
+            if not ends:
+                return at
+            continue
+        tag, at, length = _header(octets, at, abs(innermost))
         if tag == OCTET_STRING:
-            if len(segments) == MAX_ELEMENTS:
-                limit(f"more than {MAX_ELEMENTS} segments of one string")
-            segments.append(octets[start:stop])
+            stop = _inner_end(at, length, abs(innermost))
+            segments.append(octets[at:stop])
+            at = stop
         elif tag == OCTET_STRING | CONSTRUCTED:
-            _segments(octets, start, stop, segments, depth + 1)
+            ends.append(_inner_end(at, length, abs(innermost)))
+            if len(ends) > MAX_DEPTH:
+                limit(f"elements nested deeper than {MAX_DEPTH}")
         else:
             ambiguous(f"a segment of an OCTET STRING is an element {tag:#04x}")
+    limit(f"more than {MAX_ELEMENTS} segments of one string")
+
+
+def _inner_end(at: int, length: int, end: int) -> int:
+    """Where contents end; where their length is indefinite, where they must have ended, negated."""
+    if length < 0:
+        return -end
+    if at + length > end:
+        malformed("an element ends after what holds it")
+    return at + length
 
 
 @lru_cache(maxsize=256)
