@@ -240,16 +240,22 @@ class Service:
             self._record = None
 
     def _ask(self) -> None:
-        """Pass on the private-key work that the core asks for."""
-        try:
-            for ask in self._core.asks():
-                if self._keyholder is not None and self._keyholder.send(ask.number, ask.request):
+        """Pass on the private-key work that the core asks for; what nobody can do is answered at once."""
+        while asks := self._core.asks():
+            for ask in asks:
+                if self._keyholder is None or not self._keyholder.alive:
+                    self._answer(ask.number, UnwrapAnswer(None))
+                elif self._keyholder.send(ask.number, ask.request):
                     self._asked[ask.number] = time.perf_counter()
                 else:
-                    self._core.answer(ask.number, UnwrapAnswer(None))
+                    self._answer(ask.number, UnwrapAnswer(None, refused=True))
+        self._metrics.key_work_in_flight = len(self._asked)
+
+    def _answer(self, number: int, answer: UnwrapAnswer) -> None:
+        try:
+            self._core.answer(number, answer)
         except Exception as error:
             self._unexpected(error)
-        self._metrics.key_work_in_flight = len(self._asked)
 
     def _collect(self) -> bool:
         """Pass the keyholder's answers to the core; whether there were any."""
@@ -264,10 +270,7 @@ class Service:
         now = time.perf_counter()
         for number, answer in answers:
             self._metrics.key_work.observe(now - self._asked.pop(number, now))
-            try:
-                self._core.answer(number, answer)
-            except Exception as error:
-                self._unexpected(error)
+            self._answer(number, answer)
         self._ask()
         return bool(answers)
 

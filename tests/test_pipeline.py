@@ -13,6 +13,7 @@ from monitor.antireplay.table import StoreError
 from monitor.assembly import REPLAY_SECRET, assemble
 from monitor.config.selector import PolicyList
 from monitor.exceptions import ExceptionName
+from monitor.keys.request import UnwrapAnswer
 from monitor.keys.ring import KeyRing, load
 from monitor.pipeline import Pipeline, Settled
 from monitor.record import ExceptionRecord, RulingRecord
@@ -168,6 +169,15 @@ class TestWaiting:
         assert not core.asks(), "the replay asks for no private key"
         assert told(core.settle()) == [(1, "accept", "first-use"), (2, "deny", "envelope-reused")]
         assert core.waiting == 0
+
+    def test_what_the_keyholder_refuses_is_an_overload(self, ring: KeyRing) -> None:
+        core, tape = pipeline(ring=ring), Tape()
+        core.feed(
+            tape.frame(udp(BOB, ALICE, invite(self.sealed(K, 1), content_type="application/pkcs7-mime")))
+        )
+        (ask,) = core.asks()
+        core.answer(ask.number, UnwrapAnswer(None, refused=True))
+        assert told(core.settle()) == [(1, "deny", "overload")]
 
     def test_a_retransmitted_segment_of_a_message_that_waits_waits_too(self, ring: KeyRing) -> None:
         core, tape = pipeline(ring=ring), Tape()

@@ -297,11 +297,11 @@ def test_a_packet_that_waits_for_a_key_keeps_nobody_waiting() -> None:
         until(lambda: stage.metrics.key_work_in_flight == 0)
 
 
-def test_a_refused_ask_is_answered_without_a_key() -> None:
+def test_an_ask_that_a_busy_keyholder_refuses_is_answered_so() -> None:
     with running() as stage:
         stage.keyholder.full = True
         assert stage.rule(b"k") == [Verdict.DENY]
-        assert stage.core.answers == {1: UnwrapAnswer(None)}
+        assert stage.core.answers == {1: UnwrapAnswer(None, refused=True)}
 
 
 def test_a_mistake_of_the_core_drops_its_packet_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -367,6 +367,7 @@ def test_a_keyholder_that_goes_is_started_anew(monkeypatch: pytest.MonkeyPatch) 
         stage.keyholder.wake()
         until(lambda: stage.keyholder.restarts == 1)
         assert stage.rule(b"a", b"k") == [Verdict.ACCEPT, Verdict.DENY]
+        assert stage.core.answers == {2: UnwrapAnswer(None)}
         assert stage.keyholder.restarts == 1
 
 

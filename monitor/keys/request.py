@@ -31,3 +31,5 @@ class UnwrapAnswer:
     key: bytes | None
     further: tuple[bytes, ...] = ()
     """What the further recipients gave, where several name a held key."""
+    refused: bool = False
+    """Nobody tried: too many requests wait already."""

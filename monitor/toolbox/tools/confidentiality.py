@@ -153,6 +153,8 @@ class Confidentiality:
 
 def _opened(envelope: EnvelopedData, answer: UnwrapAnswer, case: Case) -> Peeled:
     try:
+        if answer.refused:
+            raise CmsError(ExceptionName.OVERLOAD, "too many envelopes wait for decryption")
         if answer.key is None:
             raise CmsError(ExceptionName.UNDECRYPTABLE, "the keyholder gives no key")
         content = decrypt(envelope, answer.key, *answer.further)
