@@ -154,7 +154,7 @@ def wait_until(
             raise AssertionError(f"the process ended with {process.returncode} while waiting for {what}")
         if time.monotonic() > deadline:
             raise AssertionError(f"timed out waiting for {what}")
-        time.sleep(0.01)
+        time.sleep(0.002)
 
 
 def _enter(descriptor: int) -> None:
