@@ -7,7 +7,7 @@ on in the order in which they came.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -151,6 +151,7 @@ class Pipeline:
         self._asks: list[Ask] = []
         self._asked: dict[int, _Job] = {}
         self._number = 0
+        self._last: Frame | None = None
         self._order: Sequencer[_Job] = Sequencer()
 
     @property
@@ -164,6 +165,7 @@ class Pipeline:
         :returns: a verdict at once where nothing in it is to be ruled on, else None: see ``settle``.
         """
         ticket = _Ticket(frame)
+        self._last = frame
         try:
             unit = self.decoder.decode(frame)
             if unit is None:
@@ -190,6 +192,18 @@ class Pipeline:
         if job is not None:
             self._advance(job, answer)
 
+    def finish(self) -> None:
+        """At the end of a capture: take what waited on streams for octets that will not come.
+
+        It counts as completed by the last frame that was fed.
+        """
+        if self._last is not None:
+            ticket = _Ticket(self._last)
+            for delivery in self.streams.flush():
+                self._deliveries(delivery, ticket)
+            if ticket.waiting or ticket.records:
+                self._tickets.append(ticket)
+
     def settle(self) -> list[Settled]:
         """Commit, then give every frame fed so far whose messages are all ruled on, oldest first."""
         try:
@@ -213,29 +227,42 @@ class Pipeline:
     # From the wire to messages
 
     def _datagram(self, datagram: Datagram, ticket: _Ticket) -> None:
-        flow, payload, other = datagram.flow, datagram.payload, datagram.alternative
-        if not looks_like_sip(payload) and not (other is not None and looks_like_sip(other)):
+        flow, trouble = datagram.flow, datagram.trouble
+        readings = [
+            each for each in (datagram.payload, datagram.alternative) if each and looks_like_sip(each)
+        ]
+        if not readings or (trouble is not None and self._raise(ticket, flow, trouble)):
             return
-        if datagram.trouble is None or not self._raise(ticket, flow, datagram.trouble):
-            self._message(payload, ticket, flow, _Fate(), stream=False)
+        for reading in readings:
+            self._message(reading, ticket, flow, _Fate(), stream=False)
 
     def _segment(self, segment: Segment, ticket: _Ticket) -> None:
-        delivery = self.streams.feed(segment, ticket.frame.time)
-        if delivery is None:
-            return
-        state = delivery.stream.context
+        self._deliveries(self.streams.feed(segment, ticket.frame.time), ticket)
+
+    def _deliveries(self, delivery: Delivery | None, ticket: _Ticket) -> None:
+        while delivery is not None:
+            self._delivery(delivery, ticket)
+            delivery = delivery.also
+
+    def _delivery(self, delivery: Delivery, ticket: _Ticket) -> None:
+        stream = delivery.stream
+        state = stream.context
         if not isinstance(state, _StreamState):
-            state = delivery.stream.context = _StreamState()
-        if delivery.trouble is not None and (state.framer.speaks_sip or looks_like_sip(segment.payload)):
-            fate = _Fate(decided=True, denied=self._raise(ticket, segment.flow, delivery.trouble))
+            state = stream.context = _StreamState()
+        found = _framed(state.framer, delivery)
+        if delivery.trouble is not None and state.framer.speaks_sip:
+            denied = self._raise(ticket, stream.flow, delivery.trouble)
+            fate = _Fate(decided=True, denied=denied)
             self._keep(state, _Span(delivery.start, delivery.end, fate))
-        for found in _framed(state.framer, delivery):
+            if denied:
+                found = ()
+        for each in found:
             fate = _Fate()
-            if isinstance(found, Unframed):
-                fate.decided, fate.denied = True, self._raise(ticket, segment.flow, found.error)
+            if isinstance(each, Unframed):
+                fate.decided, fate.denied = True, self._raise(ticket, stream.flow, each.error)
             else:
-                self._message(found.raw, ticket, segment.flow, fate, stream=True)
-            self._keep(state, _Span(found.start, found.end, fate))
+                self._message(each.raw, ticket, stream.flow, fate, stream=True)
+            self._keep(state, _Span(each.start, each.end, fate))
         for span in state.spans:
             # Octets of a message share its fate, however often they are sent.
             if delivery.start < span.end and span.start < delivery.end:
@@ -447,7 +474,7 @@ class Pipeline:
                     each.denied = True
 
 
-def _framed(framer: StreamFramer, delivery: Delivery) -> Iterable[Framed | Unframed]:
+def _framed(framer: StreamFramer, delivery: Delivery) -> Sequence[Framed | Unframed]:
     return framer.feed(delivery.data, delivery.data_start, delivery.gap) if delivery.data else ()
 
 

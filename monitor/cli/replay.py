@@ -124,15 +124,22 @@ class _Run:
                 for frame in capture:
                     self.frames = frame.number
                     if self.pipeline.feed(frame) is None:
-                        for ask in self.pipeline.asks():
-                            self.pipeline.answer(ask.number, self.ring.unwrap(ask.request))
+                        self._answer()
                     if not frame.number % BATCH:
                         self._settle()
                         advance(capture)
-                self._settle()
                 advance(capture)
                 for warning in capture.warnings:
                     print(f"replay-monitor: {warning}", file=sys.stderr)
+
+        self.pipeline.finish()
+        self._answer()
+        self._settle()
+
+    def _answer(self) -> None:
+        while asks := self.pipeline.asks():
+            for ask in asks:
+                self.pipeline.answer(ask.number, self.ring.unwrap(ask.request))
 
     def _settle(self) -> None:
         for settled in self.pipeline.settle():
