@@ -48,8 +48,8 @@ Bob (192.0.2.2) calls Alice (192.0.2.1), Charles (192.0.2.66) attacks. The keys 
 keys: they open the envelopes here, and protect nothing. Without them the envelopes are judged all the same,
 by what can be seen of them from outside.
 
-Messages that bear key material are ruled on; the tables count them by reason. What each reason means is in
-`docs/rulings.md`.
+Messages that bear key material are ruled on; the tables count them by reason, as
+[the project's README](../README.md#what-it-says) lists them.
 """
 
 

@@ -1,5 +1,6 @@
 """Calls as they are made every day: each repeats keys, and none may be denied."""
 
+import base64
 from dataclasses import replace
 
 from monitor.antireplay.ruling import Reason
@@ -263,6 +264,24 @@ def compact_names(stage: Stage) -> None:
     stage.send(invite.compact(), RETRANSMISSION)
     accept(stage, call, invite, stage.plain(ALICE))
     hang_up(stage, call)
+
+
+@REPERTOIRE.scenario()
+def mikey_call(stage: Stage) -> None:
+    """The key comes in a MIKEY message (RFC 4567), and again after 401."""
+    call = stage.call(BOB, ALICE)
+    invite = stage.send(call.invite(mikey(stage, stage.rng.randbytes(180))), FIRST_USE)
+    again = stage.send(call.retry(invite, refuse(stage, call, invite, 401)), REFRESH)
+    accept(stage, call, again, stage.plain(ALICE))
+    hang_up(stage, call)
+
+
+def mikey(stage: Stage, blob: bytes) -> body.Body:
+    """A description of Bob's with a MIKEY message in place of a crypto line; its octets mean nothing."""
+    described = stage.describe(BOB)
+    attribute = f"a=key-mgmt:mikey {base64.b64encode(blob).decode()}"
+    media = replace(described.media[0], keys=(), attributes=(attribute,))
+    return body.sdp(replace(described, media=(media,)))
 
 
 @REPERTOIRE.scenario()

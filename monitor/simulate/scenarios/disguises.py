@@ -10,6 +10,7 @@ from monitor.antireplay.ruling import Reason
 from monitor.simulate import body, cms, sdp
 from monitor.simulate.body import Body
 from monitor.simulate.party import ALICE, BOB, CHARLES
+from monitor.simulate.scenarios.calls import mikey
 from monitor.simulate.scenarios.common import establish, hang_up
 from monitor.simulate.scenarios.sealed import answer_for_bob, offer_for_alice
 from monitor.simulate.stage import Repertoire, Stage
@@ -244,6 +245,19 @@ def second_inline(stage: Stage) -> None:
         replace(plain, content=plain.content.replace(str(own).encode(), line.encode())),
         reason=KEY_REUSED,
     )
+
+
+@REPERTOIRE.scenario()
+def mikey_again(stage: Stage) -> None:
+    """A recorded MIKEY message in a call of Charles's own, at media and at session level."""
+    blob = stage.rng.randbytes(180)
+    establish(stage, stage.call(BOB, ALICE), mikey(stage, blob), stage.plain(ALICE))
+    stage.wait(600)
+    again = mikey(stage, blob)
+    attribute = next(line for line in again.content.split(b"\r\n") if line.startswith(b"a=key-mgmt"))
+    without = again.content.replace(attribute + b"\r\n", b"")
+    above = replace(again, content=without.replace(b"t=0 0\r\n", b"t=0 0\r\n" + attribute + b"\r\n"))
+    _try(stage, again, above, reason=KEY_REUSED)
 
 
 @REPERTOIRE.scenario()

@@ -122,6 +122,17 @@ def spoofed_copy(stage: Stage) -> None:
 
 
 @REPERTOIRE.scenario()
+def outrun(stage: Stage) -> None:
+    """Charles is faster than Bob's own packet. Nobody can tell the copy from the original then; but only
+    one of the two gets through, and Bob's call fails for all to see.
+    """
+    call = stage.call(BOB, ALICE)
+    invite = call.invite(stage.plain(BOB))
+    stage.send(invite.by(CHARLES), FIRST_USE)
+    stage.send(invite, SOURCE_CHANGED)
+
+
+@REPERTOIRE.scenario()
 def after_bye(stage: Stage) -> None:
     """Everything is copied, the source too, and the call is over: INVITE and re-INVITE, verbatim and
     renumbered.

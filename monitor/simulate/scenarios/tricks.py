@@ -161,6 +161,55 @@ def _contradicted(fragments: list[Packet]) -> list[Packet]:
 
 
 @REPERTOIRE.scenario()
+def cut_off(stage: Stage) -> None:
+    """The recorded INVITE in a datagram whose last fragment never comes, then with a Content-Length too
+    large.
+    """
+    call = stage.call(BOB, ALICE)
+    invite, _ = establish(stage, call, stage.plain(BOB), stage.plain(ALICE))
+    mine = disguised(invite, stage.rng).by(CHARLES)
+    stage.send(mine, mtu=420, order=lambda fragments: fragments[:-1])
+    stage.send(mine.having("l", "99999"), exception=ExceptionName.AMBIGUOUS)
+
+
+@REPERTOIRE.scenario()
+def false_coding(stage: Stage) -> None:
+    """The recorded description stands in clear under a Content-Encoding: who ignores that field reads the
+    key.
+    """
+    call = stage.call(BOB, ALICE)
+    invite, _ = establish(stage, call, stage.plain(BOB), stage.plain(ALICE))
+    assert invite.body is not None
+    for coding in ("gzip", "br"):
+        coded = replace(invite.body, headers=(*invite.body.headers, ("Content-Encoding", coding)))
+        stage.send(stage.call(CHARLES, ALICE).invite(coded), exception=ExceptionName.AMBIGUOUS)
+
+
+@REPERTOIRE.scenario()
+def unknown_coding(stage: Stage) -> None:
+    """A description under a Content-Encoding that nobody here can open: reported."""
+    coded = body.Body(
+        (("Content-Type", "application/sdp"), ("Content-Encoding", "br")), stage.rng.randbytes(300)
+    )
+    stage.send(stage.call(CHARLES, ALICE).invite(coded), exception=ExceptionName.UNSUPPORTED)
+
+
+@REPERTOIRE.scenario()
+def forged_cancel(stage: Stage) -> None:
+    """Charles sends a CANCEL for Bob's ringing call, from his own address: it ends nothing, the retry is
+    accepted.
+    """
+    call = stage.call(BOB, ALICE)
+    invite = stage.send(call.invite(stage.plain(BOB)), FIRST_USE)
+    stage.send(call.cancel(invite).by(CHARLES))
+    stage.wait(60)
+    challenged = stage.send(call.reply(invite, 401))
+    stage.send(call.ack(challenged, invite))
+    stage.send(call.retry(invite, challenged), Reason.REFRESH)
+    stage.send(invite.by(CHARLES), SOURCE_CHANGED)
+
+
+@REPERTOIRE.scenario()
 def forged_signature(stage: Stage) -> None:
     """Charles seals a fresh description of his for Alice, as if signed by Bob: the signature is over
     something else.
