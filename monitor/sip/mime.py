@@ -181,8 +181,8 @@ def _pieces(content: bytes, delimiter: bytes, report: Report) -> tuple[list[byte
     position = content.find(delimiter)
     while position >= 0 and not closed and len(pieces) <= MAX_PARTS:
         after = position + len(delimiter)
-        line_end = _LINE_END.search(content, after)
-        if line_end and (position == 0 or content[position - 1] in b"\r\n"):
+        at_line_start = position == 0 or content[position - 1] in b"\r\n"
+        if at_line_start and (line_end := _LINE_END.search(content, after)):
             tail = content[after : line_end.start()]
             closing = tail.startswith(b"--")
             if (tail[2:] if closing else tail).strip(b" \t"):

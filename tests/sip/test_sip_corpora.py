@@ -64,8 +64,8 @@ TOLD = {
     "test": MALFORMED,
     "trws": MALFORMED,
 }
-"""RFC 4475: the invalid messages whose fault matters for reading them. The others are invalid in what they ask
-for, not in how they are written."""
+"""RFC 4475: the invalid messages whose fault matters for reading them. The others ask for what is invalid,
+and are written well enough."""
 
 
 def test_rfc4475() -> None:
