@@ -5,6 +5,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 UNREADABLE = (
     ValueError,
+    KeyError,
     TypeError,
     OverflowError,
     UnsupportedAlgorithm,
