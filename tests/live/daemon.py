@@ -6,11 +6,13 @@ import signal
 import socket
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from namespaces import Host, wait_until
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from monitor.antireplay.ruling import Reason
 
@@ -22,17 +24,27 @@ PORT = 5060
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a process that runs the package from this checkout."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, **more}
 
 
 class Daemon:
     """One daemon, ready to rule when the constructor returns; its state outlives it in ``folder``.
 
     :param policy: lines of the configuration's ``[policy]``.
+    :param keys: the directory of the private keys, None for none.
+    :param prefix: a command that runs the daemon's.
     """
 
     def __init__(
-        self, host: Host, folder: Path, *arguments: str, queue: int = 0, policy: str = "", keys: bool = True
+        self,
+        host: Host,
+        folder: Path,
+        *arguments: str,
+        queue: int = 0,
+        policy: str = "",
+        keys: Path | None = KEYS,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.host = host
         self.queue = queue
@@ -43,16 +55,17 @@ class Daemon:
             f"[policy]\n{policy}\n"
             f'[store]\nurl = "sqlite:///{folder}/associations.db"\n'
             f'[secret]\nfile = "{folder}/secret"\n'
-            f'[events]\nfile = "{self.events_file}"\n' + (f'[keys]\ndirectory = "{KEYS}"\n' if keys else "")
+            f'[events]\nfile = "{self.events_file}"\n' + (f'[keys]\ndirectory = "{keys}"\n' if keys else "")
         )
         folder.chmod(0o700)
         notifications = folder / "notify"
         notifications.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, self.log.open("a") as log:
             manager.bind(str(notifications))
+            notifications.chmod(0o777)
             manager.setblocking(False)
             self.process = host.start(
-                *(sys.executable, "-m", "monitor", "run", "--config", str(self.config)),
+                *(*prefix, sys.executable, "-m", "monitor", "run", "--config", str(self.config)),
                 *("--queue", str(queue), *arguments),
                 env=environment(NOTIFY_SOCKET=str(notifications)),
                 stderr=log,
@@ -77,16 +90,27 @@ class Daemon:
         """The reasons of all rulings so far."""
         return [Reason(event["reason"]) for event in self.events() if event["type"] == "ruling"]
 
-    def metric(self, name: str, **labels: str) -> float:
-        """One value of a scrape, 0 where it is not there."""
+    def samples(self) -> list[Sample]:
+        """All that a scrape gives."""
         with (
             self.host.entered(),
             urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5) as answer,
         ):
             text = answer.read().decode()
-        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-        wanted = labels.items()
-        return sum(each.value for each in samples if each.name == name and wanted <= each.labels.items())
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One value of a scrape: the sum over what fits the labels."""
+        fitting = [
+            sample.value
+            for sample in self.samples()
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return sum(fitting)
+
+    def has_metric(self, name: str) -> bool:
+        """Whether a scrape has it."""
+        return any(sample.name == name for sample in self.samples())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it by a signal; its exit status."""

@@ -1,11 +1,14 @@
 """The daemon on real packets: what passes, what does not, and what it leaves behind."""
 
 import json
+import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -180,7 +183,7 @@ def test_ipv6_is_judged_as_ipv4_is(network: Network, folder: Path, stage: Stage)
 def test_what_is_no_sip_passes(network: Network, folder: Path) -> None:
     alice, bob = network.host("alice"), network.host("bob")
     queue_sip(alice)
-    daemon = Daemon(alice, folder, keys=False)
+    daemon = Daemon(alice, folder, keys=None)
     with alice.socket(port=PORT) as phone, bob.socket() as sender:
         for octets in (b"\r\n\r\n", bytes(range(256)), b"\x80\x00" + bytes(170), b"x"):
             sender.sendto(octets, phone.getsockname())
@@ -269,7 +272,7 @@ def test_every_capture_that_comes_with_us_is_ruled_on_alike_live_and_replayed(
 def test_events_go_on_in_a_fresh_file_after_sighup(network: Network, folder: Path, stage: Stage) -> None:
     alice, bob = network.host("alice"), network.host("bob")
     queue_sip(alice)
-    daemon = Daemon(alice, folder, keys=False)
+    daemon = Daemon(alice, folder, keys=None)
     with alice.socket(port=PORT) as phone, bob.socket() as caller:
         for _ in range(2):
             caller.sendto(plain_invite(stage).octets(), phone.getsockname())
@@ -296,7 +299,7 @@ def test_calls_of_sipp_go_through(network: Network, folder: Path, stage: Stage) 
     keys = [stage.plain(BOB).content.split(b"inline:")[1][:40].decode() for _ in range(30)]
     (folder / "keys.csv").write_text("SEQUENTIAL\n" + "".join(f"{key};\n" for key in keys))
     queue_sip(alice)
-    daemon = Daemon(alice, folder, keys=False)
+    daemon = Daemon(alice, folder, keys=None)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
     alice.start("sipp", "-sn", "uas", "-i", alice.address, "-p", str(PORT), "-nostdin", cwd=folder, **quiet)
     done = bob.run(
@@ -312,13 +315,15 @@ def test_calls_of_sipp_go_through(network: Network, folder: Path, stage: Stage) 
 
 def test_a_queue_or_a_port_that_is_taken_is_told_in_one_line(network: Network, folder: Path) -> None:
     alice = network.host("alice")
-    daemon = Daemon(alice, folder, keys=False)
+    daemon = Daemon(alice, folder, keys=None)
     other = folder.parent / "other.toml"
     other.write_text(daemon.config.read_text().replace("associations.db", "other.db"))
     command = (sys.executable, "-m", "monitor", "run", "--config", str(other))
-    taken = alice.run("env", f"PYTHONPATH={ROOT}", *command, check=False)
+    taken = alice.run("env", f"PYTHONPATH={environment()['PYTHONPATH']}", *command, check=False)
     assert (taken.returncode, taken.stderr) == (2, "replay-monitor: queue 0 is taken by another process\n")
-    port = alice.run("env", f"PYTHONPATH={ROOT}", *command, "--queue", "1", check=False)
+    port = alice.run(
+        "env", f"PYTHONPATH={environment()['PYTHONPATH']}", *command, "--queue", "1", check=False
+    )
     assert port.returncode == 2
     assert port.stderr.startswith(f"replay-monitor: metrics: 127.0.0.1:{METRICS_PORT}: ")
     assert port.stderr.count("\n") == 1
@@ -326,10 +331,47 @@ def test_a_queue_or_a_port_that_is_taken_is_told_in_one_line(network: Network, f
 
 def test_without_the_capability_it_says_what_is_needed(network: Network, folder: Path) -> None:
     alice = network.host("alice")
-    daemon = Daemon(alice, folder, keys=False)
+    daemon = Daemon(alice, folder, keys=None)
     assert daemon.stop() == 0
     drop = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
     command = (sys.executable, "-m", "monitor", "run", "--config", str(daemon.config))
-    done = alice.run(*drop, "env", f"PYTHONPATH={ROOT}", *command, check=False)
+    done = alice.run(*drop, "env", f"PYTHONPATH={environment()['PYTHONPATH']}", *command, check=False)
     assert done.returncode == 2
     assert done.stderr == "replay-monitor: no permission to open a netfilter queue: CAP_NET_ADMIN is needed\n"
+
+
+USER = 65534
+"""Of nobody."""
+
+
+def test_a_user_of_its_own_with_one_capability_is_enough(
+    network: Network, folder: Path, stage: Stage
+) -> None:
+    """As the unit for systemd runs it, which also lets the user's group read the kernel's account."""
+    drop = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs")
+    one = ("--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin", "--bounding-set=-all,+net_admin")
+    nested = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import monitor.service'], check=True)"
+    )
+    tried = subprocess.run([*drop, sys.executable, "-c", nested], capture_output=True, env=environment())
+    if tried.returncode:
+        pytest.skip("this Python or this checkout is not for other users to run")
+    home = Path(tempfile.mkdtemp(prefix="replay-monitor-"))
+    try:
+        shutil.copytree(ROOT / "pcaps" / "keys", home / "keys")
+        for path in (home, *home.rglob("*")):
+            os.chown(path, USER, USER)
+        alice, bob = network.host("alice"), network.host("bob")
+        queue_sip(alice)
+        daemon = Daemon(alice, home, keys=home / "keys", prefix=(*drop, *one))
+        alice.run("chgrp", str(USER), "/proc/net/netfilter/nfnetlink_queue")
+        invite = sealed_invite(stage).octets()
+        with alice.socket(port=PORT) as phone, bob.socket() as caller:
+            caller.sendto(invite, phone.getsockname())
+            assert phone.recv(65536) == invite
+        wait_until(lambda: daemon.rulings() == [Reason.FIRST_USE], "the ruling", process=daemon.process)
+        assert daemon.events()[0]["tiers"] == ["envelope", "master-key"]
+        assert daemon.has_metric("replay_monitor_queue_length")
+        assert daemon.stop() == 0
+    finally:
+        shutil.rmtree(home)
