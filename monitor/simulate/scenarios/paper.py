@@ -8,7 +8,7 @@ from monitor.simulate.stage import Repertoire, Stage
 
 REPERTOIRE = Repertoire(attack=True)
 OFFER = 4600
-"""Octets of Bob's description, so that no queue hands its packet over uncut by chance."""
+"""Octets of Bob's description: far more than the 4016 that netfilterqueue copies of a packet by itself."""
 
 
 @REPERTOIRE.scenario()
