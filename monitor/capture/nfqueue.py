@@ -183,7 +183,7 @@ class Queue:
             if _HEADER.unpack_from(message)[1] == _ERROR:
                 (code,) = struct.unpack_from("=i", message, _HEADER.size)
                 if code:
-                    raise OSError(-code, errno.errorcode.get(-code, "error"))
+                    raise OSError(-code, os.strerror(-code))
                 return
             self._reader.early.append(message)
 
