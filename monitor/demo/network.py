@@ -69,8 +69,9 @@ class Network:
 
     def _namespace(self, label: str) -> str:
         name = f"{self._prefix}-{label}"
-        _call("ip", "netns", "add", name)
+        # First, since a failure may leave half of it.
         self._stack.callback(subprocess.run, ["ip", "netns", "delete", name], capture_output=True)
+        _call("ip", "netns", "add", name)
         return name
 
 

@@ -44,18 +44,34 @@ replay-monitor replay --keys pcaps/keys --trust pcaps/keys/ca.pem pcaps/4-replay
 replay-monitor replay --keys pcaps/keys --trust pcaps/keys/ca.pem --config pcaps/{CONFIG} pcaps/*.pcap*
 ```
 
-Bob (192.0.2.2) calls Alice (192.0.2.1), Charles (192.0.2.66) attacks. The keys in [keys/](keys/) are test
-keys: they open the envelopes here, and protect nothing. Without them the envelopes are judged all the same,
-by what can be seen of them from outside.
+Bob (192.0.2.2) calls Alice (192.0.2.1), Charles (192.0.2.66) attacks. The [keys](#keys) open the envelopes;
+without them the envelopes are judged all the same, by what can be seen of them from outside.
 
 Messages that bear key material are ruled on; the tables count them by reason, as
 [the project's README](../README.md#what-it-says) lists them.
 """
 
+KEYS = """\
+## keys/
+
+Test keys. Everybody has them; they sign and open the envelopes here, and protect nothing: never install one,
+and never trust `ca.pem`.
+
+| file | whose |
+| --- | --- |
+| `ca.pem` | the authority that the certificates come from; its private key was thrown away |
+| `alice-test-*.pem`, `bob-test-*.pem` | the two who call each other |
+| `charles-test-*.pem` | the attacker, who has a good certificate in his own name |
+| `dave-test-cert.pem` | somebody whose private key was thrown away: what is sealed for him stays closed |
+| `impostor-test-*.pem` | self-signed, and names Bob |
+
+RSA of 2048 bits; valid from 2020 to 2120; each certificate names its holder as `sip:…@example.org`.
+"""
+
 
 def readme(captures: Sequence[tuple[Capture, Sequence[Scenario]]]) -> str:
     """The README of the collection."""
-    return "\n".join((HEAD, *(_section(capture, scenarios) for capture, scenarios in captures)))
+    return "\n".join((HEAD, *(_section(capture, scenarios) for capture, scenarios in captures), KEYS))
 
 
 def _section(capture: Capture, scenarios: Sequence[Scenario]) -> str:
