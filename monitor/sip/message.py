@@ -149,12 +149,18 @@ def _message(
     line: str, start: StartLine, found: Fields, rest: bytes, stream: bool, fragment: bool, troubles: Troubles
 ) -> Message:
     index = dict(found)
+    length, vias = index.get("content-length"), [index["via"]] if "via" in index else []
     if len(index) != len(found):
         _settle_doubles(found, index, troubles)
-    body = _body(found, index, rest, stream, fragment, troubles)
-    via, sender, recipient = index.get("via"), index.get("from"), index.get("to")
+        length, vias = None, header.values(found, "via")
+    if length is not None and len(length) < 10 and length.isdigit():
+        cut: int | None = int(length)
+    else:
+        cut = declared_length(found, troubles)
+    body = _body(index, rest, cut, stream, fragment, troubles)
+    sender, recipient = index.get("from"), index.get("to")
     call_id, sequence = index.get("call-id"), index.get("cseq")
-    if not (via and sender and recipient and call_id and sequence) and not fragment:
+    if not (vias and sender and recipient and call_id and sequence) and not fragment:
         missing = [name for name in _MANDATORY if not index.get(name)]
         troubles.append((ExceptionName.MALFORMED, f"no {', '.join(missing)}"))
     from_uri, from_tag = name_addr.parse(sender or b"", "from", troubles)
@@ -178,16 +184,17 @@ def _message(
         to_uri=to_uri,
         to_tag=to_tag,
         cseq=cseq,
-        vias=_vias(header.values(found, "via"), troubles) if via is not None else (),
+        vias=_vias(vias, troubles),
         troubles=tuple(troubles),
     )
 
 
 def _settle_doubles(found: Fields, index: dict[str, bytes], troubles: Troubles) -> None:
     """Make ``index`` give the first of each single field, and tell of the others."""
+    names = [name for name, _ in found]
     for name in _SINGLE:
-        values = header.values(found, name) if name in index else []
-        if len(values) > 1:
+        if names.count(name) > 1:
+            values = header.values(found, name)
             index[name] = values[0]
             if name == "content-length":  # declared_length tells
                 continue
@@ -197,14 +204,13 @@ def _settle_doubles(found: Fields, index: dict[str, bytes], troubles: Troubles) 
 
 
 def _body(
-    found: Fields, index: dict[str, bytes], rest: bytes, stream: bool, fragment: bool, troubles: Troubles
+    index: dict[str, bytes], rest: bytes, length: int | None, stream: bool, fragment: bool, troubles: Troubles
 ) -> bytes:
     if "content-length" not in index:
         if stream:
             name = ExceptionName.AMBIGUOUS if "content-type" in index else ExceptionName.MALFORMED
             troubles.append((name, "no Content-Length on a stream"))
         return rest
-    length = declared_length(found, troubles)
     if length is None:
         return rest
     if length > len(rest):
