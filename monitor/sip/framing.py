@@ -72,7 +72,7 @@ class StreamFramer:
         self._in_line = False
         """Whether the next octet goes on a line of garbage."""
         self._lost = False
-        self.is_sip = False
+        self.speaks_sip = False
         """Whether a start line was seen."""
         self._told: ExceptionName | None = None
         """What was said of the garbage that goes on."""
@@ -81,11 +81,6 @@ class StreamFramer:
     def pending(self) -> int:
         """Octets held of what is, or may be, a message that is not complete yet."""
         return len(self._held)
-
-    @property
-    def speaks_sip(self) -> bool:
-        """Whether a message was found in it."""
-        return self.is_sip
 
     @property
     def start(self) -> int:
@@ -142,7 +137,7 @@ class StreamFramer:
             self._scanned = len(held)
             return False
         if not self._in_line and 0 <= line_end <= MAX_HEADER_SECTION and START.match(held):
-            self._in_message = self.is_sip = True
+            self._in_message = self.speaks_sip = True
             self._lost = False
             self._told = None
             self._scanned = 0
@@ -161,7 +156,7 @@ class StreamFramer:
 
     def _pass_by(self, length: int, done: list[Framed | Unframed]) -> None:
         """Drop garbage; on a stream that speaks SIP say so, once, and once more where a key may be in it."""
-        if self.is_sip and self._told in (None, ExceptionName.MALFORMED):
+        if self.speaks_sip and self._told in (None, ExceptionName.MALFORMED):
             name, detail = ExceptionName.MALFORMED, "no start line where a message should begin"
             if self._lost:
                 name, detail = ExceptionName.TRUNCATED, "message without its start, after a gap in the stream"

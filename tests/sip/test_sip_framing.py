@@ -75,7 +75,7 @@ def test_several_messages_in_one_feed() -> None:
         Framed(two, 1006 + len(one), 1006 + len(one) + len(two)),
     ]
     assert framer.pending == 0
-    assert framer.is_sip
+    assert framer.speaks_sip
 
 
 def test_a_message_over_hundreds_of_feeds() -> None:
@@ -170,4 +170,4 @@ def test_other_streams_are_let_by(line: bytes) -> None:
     for number in range(300):
         assert framer.feed(line, number * len(line)) == []
     assert framer.pending <= 64
-    assert not framer.is_sip
+    assert not framer.speaks_sip
