@@ -23,8 +23,12 @@ class ExceptionName(StrEnum):
     UNTRUSTED_SIGNER = "untrusted-signer"
     IDENTITY_MISMATCH = "identity-mismatch"
     """The signer's certificate does not name the sender."""
+    NOT_FRESH = "not-fresh"
+    """A signed time that is too far from the packet's."""
     SERVICE_MISSING = "service-missing"
     """A key without a security service that the message's template requires."""
+    REFUSED = "refused"
+    """A rule of a further tool, which somebody installed, is broken."""
     STORE_UNAVAILABLE = "store-unavailable"
     OVERLOAD = "overload"
 

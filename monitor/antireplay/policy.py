@@ -20,8 +20,10 @@ DEFAULT_OUTCOMES: Mapping[ExceptionName, Outcome] = MappingProxyType(
         ExceptionName.BAD_SIGNATURE: Outcome.DENY,
         ExceptionName.UNTRUSTED_SIGNER: Outcome.ALERT,
         ExceptionName.IDENTITY_MISMATCH: Outcome.ALERT,
+        ExceptionName.NOT_FRESH: Outcome.ALERT,
         ExceptionName.SERVICE_MISSING: Outcome.DENY,
-    ExceptionName.STORE_UNAVAILABLE: Outcome.DENY,
+        ExceptionName.REFUSED: Outcome.DENY,
+        ExceptionName.STORE_UNAVAILABLE: Outcome.DENY,
         ExceptionName.OVERLOAD: Outcome.DENY,
     }
 )

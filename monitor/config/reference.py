@@ -27,7 +27,9 @@ MEANINGS = {
     ExceptionName.BAD_SIGNATURE: "A signature that does not fit what it signs.",
     ExceptionName.UNTRUSTED_SIGNER: "A signer whom no trusted authority vouches for.",
     ExceptionName.IDENTITY_MISMATCH: "A signer's certificate that does not name the sender.",
+    ExceptionName.NOT_FRESH: "A signed time too far from the packet's; only where a template asks for it.",
     ExceptionName.SERVICE_MISSING: "A key without a security service that the template requires.",
+    ExceptionName.REFUSED: "A rule of a further tool, which somebody installed, is broken.",
     ExceptionName.STORE_UNAVAILABLE: "The store does not answer, so that a replay cannot be told.",
     ExceptionName.OVERLOAD: "More waits than can be judged; only messages that bear keys are meant.",
 }
