@@ -29,6 +29,8 @@ BUSY = 0.5
 """Seconds that a foreign lock on the file is waited for."""
 CACHE = 64 << 10
 """KiB of pages that the writer keeps in memory."""
+CHECKPOINT = 4000
+"""Pages of write-ahead log after which a commit copies them into the file, which waits for the disk."""
 BEYOND = b"\xff" * 33
 """Greater than any key of 32 octets."""
 
@@ -126,6 +128,7 @@ class SqliteStore:
                 )
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
             connection.execute(f"PRAGMA cache_size = -{CACHE}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return connection
 
