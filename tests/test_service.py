@@ -269,15 +269,18 @@ def test_a_batch_is_fed_then_committed_once_then_given_its_verdicts() -> None:
 
 def test_what_needs_no_judging_does_not_wait_for_the_commit() -> None:
     with running() as stage:
-        passed: list[Verdict | None] = []
-        (packet, _) = stage.queue.put(b"p", b"a")
-        verdict(packet)
-        settle = stage.core.settle
-        stage.core.settle = lambda: passed.append(late.verdict) or settle()  # type: ignore[method-assign,func-returns-value]
-        late, _ = stage.queue.put(b"p", b"a")
-        verdict(late)
-        until(lambda: passed)
-        assert passed[0] is Verdict.ACCEPT
+        gate, settle = threading.Event(), stage.core.settle
+
+        def late() -> list[Settled]:
+            assert gate.wait(WAIT)
+            return settle()
+
+        stage.core.settle = late  # type: ignore[method-assign]
+        passing, judged = stage.queue.put(b"p", b"a")
+        assert verdict(passing) is Verdict.ACCEPT
+        assert judged.verdict is None
+        gate.set()
+        assert verdict(judged) is Verdict.ACCEPT
 
 
 def test_batches_are_bounded() -> None:

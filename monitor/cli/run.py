@@ -1,6 +1,7 @@
 """``replay-monitor run``: the daemon."""
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -109,6 +110,8 @@ def main(options: argparse.Namespace) -> int:
             for line in str(error).splitlines():
                 print(f"replay-monitor: {line}", file=sys.stderr)
             return 2
+        # What the start has made stays: each round of the collector through it would hold the queue.
+        gc.freeze()
         try:
             service.run()
         except QueueError as error:
