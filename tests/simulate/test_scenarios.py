@@ -1,6 +1,7 @@
 """Every scenario through the whole pipeline: what is said must be what the scenario asks for."""
 
 from collections import deque
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,14 @@ from monitor.toolbox.tools.pki import TrustStore
 KEYS = Path(__file__).parents[2] / "pcaps" / "keys"
 
 
-@pytest.fixture(scope="module")
+@cache
 def setting() -> Setting:
     return Setting(keyring.load(KEYS))
+
+
+@cache
+def made(name: str) -> Scenario:
+    return RECIPES[name].made(setting())
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +71,8 @@ def reasons(records: list[Record]) -> list[tuple[int, Reason]]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_scenario(name: str, setting: Setting, ring: KeyRing) -> None:
-    scenario = RECIPES[name].made(setting)
+def test_scenario(name: str, ring: KeyRing) -> None:
+    scenario = made(name)
     records = rule(scenario, ring)
     assert reasons(records) == [(one.frame, one.reason) for one in scenario.expected]
     raised = {(one.frame, one.exception) for one in records if isinstance(one, ExceptionRecord)}
@@ -85,8 +91,8 @@ def test_scenario(name: str, setting: Setting, ring: KeyRing) -> None:
 @pytest.mark.parametrize(
     "name", [recipe.name for file in (sealed, disguises) for recipe in file.REPERTOIRE.recipes]
 )
-def test_late_answers_change_no_ruling(name: str, delay: int, setting: Setting, ring: KeyRing) -> None:
-    scenario = RECIPES[name].made(setting)
+def test_late_answers_change_no_ruling(name: str, delay: int, ring: KeyRing) -> None:
+    scenario = made(name)
     assert reasons(rule(scenario, ring, delay)) == reasons(rule(scenario, ring))
 
 
@@ -95,43 +101,44 @@ BEYOND_ENVELOPES = {"insider", "forged-signature"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_without_keys_the_envelopes_are_enough(name: str, setting: Setting) -> None:
-    scenario = RECIPES[name].made(setting)
+def test_without_keys_the_envelopes_are_enough(name: str) -> None:
+    scenario = made(name)
     verdicts = [(frame, reason.verdict) for frame, reason in reasons(rule(scenario, KeyRing(Directory())))]
     expected = [(one.frame, one.verdict) for one in scenario.expected]
     assert (verdicts == expected) is (name not in BEYOND_ENVELOPES)
 
 
-def test_every_reason_has_its_story(setting: Setting) -> None:
-    told = {one.reason for recipe in RECIPES.values() for one in recipe.made(setting).expected}
+def test_every_reason_has_its_story() -> None:
+    told = {one.reason for recipe in RECIPES.values() for one in made(recipe.name).expected}
     assert told == set(Reason)
 
 
-def test_no_ordinary_call_is_denied(setting: Setting) -> None:
+def test_no_ordinary_call_is_denied() -> None:
     for recipe in RECIPES.values():
         if not recipe.attack:
-            scenario = recipe.made(setting)
+            scenario = made(recipe.name)
             assert scenario.expected or scenario.name == "unprotected-call"
             assert not scenario.denied, scenario.name
 
 
-def test_every_attack_has_its_denial_or_its_alert(setting: Setting) -> None:
+def test_every_attack_has_its_denial_or_its_alert() -> None:
     for recipe in RECIPES.values():
         if recipe.attack:
-            scenario = recipe.made(setting)
+            scenario = made(recipe.name)
             alerts = any(one.alerts for one in scenario.expected)
             assert scenario.denied or scenario.exceptions or alerts, scenario.name
 
 
-def test_frames_are_the_same_for_the_same_seed(setting: Setting) -> None:
-    other = Setting(setting.identities, seed=1)
+def test_frames_depend_on_the_seed_alone() -> None:
+    other = Setting(setting().identities, seed=1)
     for recipe in RECIPES.values():
-        assert recipe.made(setting).frames == recipe.made(setting).frames, recipe.name
-        assert recipe.made(setting).frames != recipe.made(other).frames, recipe.name
+        frames = made(recipe.name).frames
+        assert recipe.made(setting()).frames == frames, recipe.name
+        assert recipe.made(other).frames != frames, recipe.name
 
 
-def test_times_go_forward(setting: Setting) -> None:
-    for recipe in RECIPES.values():
-        times = [frame.time for frame in recipe.made(setting).frames]
-        assert times == sorted(times), recipe.name
-        assert all(time % 1000 == 0 for time in times), recipe.name
+def test_times_go_forward() -> None:
+    for name in RECIPES:
+        times = [frame.time for frame in made(name).frames]
+        assert times == sorted(times), name
+        assert all(time % 1000 == 0 for time in times), name
