@@ -39,6 +39,13 @@ MAX_WAITING = 4096
 """Messages that may wait for private-key work, their own or an earlier message's."""
 MAX_SPANS = 64
 """Stretches of one stream that are kept as undecided or denied; beyond that all that follows is denied."""
+METHODS = frozenset(
+    (
+        *("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY"),
+        *("OPTIONS", "PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"),
+    )
+)
+"""The registered methods, which are counted one by one; all others are counted together."""
 END_OF_STREAM = 1 << 62
 """Beyond any offset."""
 
@@ -140,7 +147,7 @@ class Pipeline:
     """``messages``: read; ``overtaken``: that waited for an earlier one; ``spans``: streams with too many
     denied stretches; ``unfollowed``: without key material, of which the store did not take notice."""
     methods: Counter[str]
-    """Messages by method."""
+    """Messages by method, those of methods that are not registered as ``other``."""
 
     def __init__(self, engine: Engine, databases: Databases, policies: Policies) -> None:
         self._engine, self._policies = engine, policies
@@ -293,7 +300,7 @@ class Pipeline:
             fate.decided, fate.denied = True, self._raise(ticket, flow, error)
             return
         self.counts["messages"] += 1
-        self.methods[message.method] += 1
+        self.methods[message.method if message.method in METHODS else "other"] += 1
         job = self._open(message, ticket, flow, fate)
         if self._order.blocked(job.keys):
             self._queue(job)

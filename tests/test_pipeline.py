@@ -130,6 +130,15 @@ class TestStreams:
         assert told(core.settle()) == [(3, "accept", "first-use")]
 
 
+def test_methods_of_strangers_are_counted_together() -> None:
+    core, tape = pipeline(), Tape()
+    for number in range(20):
+        method = b"X%d" % number
+        core.feed(tape.frame(udp(BOB, ALICE, invite(b"").replace(b"INVITE", method))))
+    core.feed(tape.frame(udp(BOB, ALICE, invite(b""))))
+    assert core.methods == {"other": 20, "INVITE": 1}
+
+
 class TestWaiting:
     """Envelopes for Alice, whose key the keyholder has; the test answers when it likes."""
 

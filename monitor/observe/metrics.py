@@ -16,13 +16,6 @@ LATENCY_BOUNDS = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-
 """Upper bounds of the duration buckets (seconds)."""
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Upper bounds of the batch size buckets (packets)."""
-METHODS = frozenset(
-    (
-        *("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY"),
-        *("OPTIONS", "PRACK", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE", "UPDATE"),
-    )
-)
-"""Methods with a label value of their own, those of the IANA registry; all others are ``other``."""
 MAX_LABEL_VALUES = 100
 """Values of a label that is not bounded by its nature; what comes beyond is counted as ``other``."""
 OTHER = "other"
@@ -125,12 +118,8 @@ class Metrics:
         }
 
     def messages_by_method(self) -> dict[Labels, int]:
-        """Messages read, those of unknown methods together."""
-        counts: dict[Labels, int] = {}
-        for method, number in dict(self.methods).items():
-            labels = (method if method in METHODS else OTHER,)
-            counts[labels] = counts.get(labels, 0) + number
-        return counts
+        """Messages read."""
+        return {(method,): number for method, number in dict(self.methods).items()}
 
     def by_queue(self, name: str) -> dict[Labels, int]:
         """One number of the kernel's accounts, by queue."""
