@@ -5,6 +5,7 @@ from pathlib import Path
 from monitor.antireplay.fingerprint import Fingerprinter
 from monitor.antireplay.sad import AssociationDatabase
 from monitor.antireplay.table import Store
+from monitor.exhibit import Keep
 from monitor.keys.directory import Directory
 from monitor.pipeline import Pipeline, Policies
 from monitor.shipped import shipped
@@ -30,18 +31,20 @@ def assemble(
     trust: TrustStore | None = None,
     templates: Path | None = None,
     retention: int = YEAR,
+    evidence: Keep | None = None,
 ) -> Pipeline:
     """A pipeline.
 
     :param directory: which recipients' keys the keyholder has.
     :param templates: directory of the templates; those that come with the project where it is None.
     :param retention: nanoseconds that a record is kept after its last message.
+    :param evidence: which messages are kept as evidence; None: nobody keeps any.
     :raises TemplateError: the templates cannot be used.
     :raises RegistryError: an installed tool cannot be used.
     """
     hashes = Fingerprinter(secret)
     databases = Databases(
-        AssociationDatabase(store, hashes, retention), hashes, directory or Directory(), trust
+        AssociationDatabase(store, hashes, retention), hashes, directory or Directory(), trust, evidence
     )
     tools = registry()
     engine = Engine(load_templates(templates or shipped("templates"), tools), tools, databases)

@@ -7,7 +7,7 @@ on in the order in which they came.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +19,7 @@ from monitor.antireplay.sad import Facts
 from monitor.antireplay.table import StoreError
 from monitor.cms.enveloped import EnvelopedData
 from monitor.exceptions import DecodeError, ExceptionName, Outcome
+from monitor.exhibit import Exhibit
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.record import ExceptionRecord, Record, RulingRecord
 from monitor.sequence import Sequencer
@@ -74,6 +75,8 @@ class Settled:
     frame: int
     verdict: Verdict
     records: tuple[Record, ...]
+    exhibits: tuple[Exhibit, ...] = ()
+    """Its messages that are to be kept as evidence."""
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +89,13 @@ class _Ticket:
     records: list[Record] = field(default_factory=list)
     uncommitted: dict[int, "_Job"] = field(default_factory=dict)
     """Accepted rulings, by index in ``records``: void if the commit fails."""
+    kept: list[tuple["_Job", slice]] = field(default_factory=list)
+    """Messages that may be evidence, with what of ``records`` tells of them."""
+
+    @property
+    def eventful(self) -> bool:
+        """Whether there is anything to settle."""
+        return bool(self.waiting or self.records or self.kept)
 
 
 @dataclass(slots=True, eq=False)
@@ -119,6 +129,7 @@ class _StreamState:
 class _Job:
     """One message on its way to a ruling."""
 
+    raw: bytes
     case: Case
     flow: Flow
     ticket: _Ticket
@@ -183,7 +194,7 @@ class Pipeline:
                 self._segment(unit, ticket)
         except WireError as error:
             self._raise(ticket, None, error, error.source)
-        if not ticket.waiting and not ticket.records:
+        if not ticket.eventful:
             return Verdict.DENY if ticket.denied else Verdict.ACCEPT
         self._tickets.append(ticket)
         return None
@@ -208,7 +219,7 @@ class Pipeline:
             ticket = _Ticket(self._last)
             for delivery in self.streams.flush():
                 self._deliveries(delivery, ticket)
-            if ticket.waiting or ticket.records:
+            if ticket.eventful:
                 self._tickets.append(ticket)
 
     def settle(self) -> list[Settled]:
@@ -227,6 +238,7 @@ class Pipeline:
                 ticket.frame.number,
                 Verdict.DENY if ticket.denied else Verdict.ACCEPT,
                 tuple(ticket.records),
+                tuple(_exhibits(ticket)),
             )
             for ticket in done
         ]
@@ -301,18 +313,18 @@ class Pipeline:
             return
         self.counts["messages"] += 1
         self.methods[message.method if message.method in METHODS else "other"] += 1
-        job = self._open(message, ticket, flow, fate)
+        job = self._open(raw, message, ticket, flow, fate)
         if self._order.blocked(job.keys):
             self._queue(job)
         else:
             self._start(job)
 
-    def _open(self, message: Message, ticket: _Ticket, flow: Flow, fate: _Fate) -> _Job:
+    def _open(self, raw: bytes, message: Message, ticket: _Ticket, flow: Flow, fate: _Fate) -> _Job:
         """A job for a message, with the layers it shows and the template that takes it."""
         frame = ticket.frame
         policy = self._policies.choose(flow.source, frame.interface, frame.mark, message.method)
         facts = Facts.of(message, flow.source, flow.destination, frame.time, policy, self._hashes)
-        job = _Job(Case(message, facts, policy), flow, ticket, fate, (message.call_id,))
+        job = _Job(raw, Case(message, facts, policy), flow, ticket, fate, (message.call_id,))
         if not message.body and not message.troubles:
             return job
         case = job.case
@@ -379,8 +391,11 @@ class Pipeline:
 
     def _finish(self, job: _Job) -> None:
         """Tell what came of a job, let its frames go, and start what waited for it."""
-        case, fate = job.case, job.fate
+        case, fate, records = job.case, job.fate, job.ticket.records
+        before = len(records)
         self._record(job)
+        if case.keep is not None:
+            job.ticket.kept.append((job, slice(before, len(records))))
         fate.decided = True
         refused = case.denied or (case.ruling is not None and case.ruling.reason.denies)
         fate.denied = refused and job.enforced
@@ -479,6 +494,24 @@ class Pipeline:
                 job.fate.denied = ticket.denied = True
                 for each in job.fate.frames:
                     each.denied = True
+
+
+def _exhibits(ticket: _Ticket) -> Iterator[Exhibit]:
+    for job, told in ticket.kept:
+        case, records = job.case, tuple(ticket.records[told])
+        if case.keep is not None and case.keep.takes(records, bool(case.signer)):
+            yield Exhibit(
+                job.raw,
+                ticket.frame.number,
+                ticket.frame.time,
+                job.flow,
+                case.facts.source,
+                job.template.name if job.template is not None else "",
+                case.policy.name,
+                case.signer,
+                case.signed_by,
+                records,
+            )
 
 
 def _framed(framer: StreamFramer, delivery: Delivery) -> Sequence[Framed | Unframed]:

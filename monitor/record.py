@@ -41,6 +41,11 @@ class RulingRecord:
     from_uri: str = ""
     to_uri: str = ""
 
+    @property
+    def denies(self) -> bool:
+        """Whether this is a denial."""
+        return self.verdict is Verdict.DENY
+
     def document(self) -> dict[str, Any]:
         """The JSON object of the record."""
         return {
@@ -85,6 +90,11 @@ class ExceptionRecord:
     detail: str
     call_id: str = ""
     start_line: str = ""
+
+    @property
+    def denies(self) -> bool:
+        """Whether this is a denial."""
+        return self.outcome is Outcome.DENY
 
     def document(self) -> dict[str, Any]:
         """The JSON object of the record."""

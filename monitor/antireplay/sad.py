@@ -20,6 +20,7 @@ from monitor.antireplay.observation import (
 from monitor.antireplay.originator import Originator, hear
 from monitor.antireplay.policy import Policy
 from monitor.antireplay.ruling import Reason, Ruling
+from monitor.antireplay.signer import SIGNER_CHANGED, Signer, sign
 from monitor.antireplay.source import effective_source
 from monitor.antireplay.table import Change, Store, StoreError
 from monitor.sip.message import Message
@@ -141,6 +142,8 @@ class Evidence:
     """One key stood in two places of one session description (RFC 4568 §6.1)."""
     signer: str = ""
     """Hash of the certificate of a signer whose signature is good, empty where there is none."""
+    certified: str = ""
+    """Hash of the certificate of a signer that was found to be the sender, empty where there is none."""
     held: tuple[tuple[bytes, bytes], ...] = ()
     """By content fingerprint: what the envelope held, encoded."""
 
@@ -192,8 +195,11 @@ class AssociationDatabase:
         count = len(sightings)
         keys = [sighting.fingerprint for sighting in sightings]
         keys += facts.dialogs
+        further = len(keys)
         if identity is not None:
             keys.append(identity)
+        if evidence.certified:
+            keys.append(self.hashes.originator(f"signer:{facts.address_of_record}"))
         records = self.store.read(keys)
         dialog_key, dialog_record, dialog = _pick_dialog(facts, records[count : count + len(facts.dialogs)])
         view = dialog.view(facts.requester, facts.responder) if dialog else NO_DIALOG
@@ -214,10 +220,13 @@ class AssociationDatabase:
         if ruling.reason.denies:
             return Decision(ruling)
         if identity is not None:
-            record = records[-1]
+            record = records[further]
             ruling, change = _with_originator(ruling, facts, identity, record, policy, expires)
             if ruling.reason.denies:
                 return Decision(ruling)
+            changes.append(change)
+        if evidence.certified:
+            ruling, change = _with_signer(ruling, evidence.certified, keys[-1], records[-1], expires)
             changes.append(change)
         dialog = dialog or Dialog.opened_by(facts.event(True), facts.call_id)
         followed = dialog.after(facts.event(ruling.reason is not Reason.FIRST_USE), policy)
@@ -313,3 +322,12 @@ def _with_originator(
     if policy.originator == "deny":
         return Ruling(Reason.ORIGINATOR_MOVED, ruling.alerts), change
     return Ruling(ruling.reason, (*ruling.alerts, Reason.ORIGINATOR_MOVED.value)), change
+
+
+def _with_signer(
+    ruling: Ruling, certificate: str, key: bytes, record: bytes | None, expires: int
+) -> tuple[Ruling, Change]:
+    before = None if record is None else Signer.decode(record)
+    changed, after = sign(before, certificate)
+    change = Change(key, record, after.encode(), expires)
+    return (Ruling(ruling.reason, (*ruling.alerts, SIGNER_CHANGED)) if changed else ruling), change

@@ -8,6 +8,7 @@ from monitor.antireplay.policy import Policy
 from monitor.antireplay.ruling import Ruling
 from monitor.antireplay.sad import Facts, Sighting
 from monitor.exceptions import ExceptionName, Outcome
+from monitor.exhibit import Keep
 from monitor.sip.message import Message
 from monitor.toolbox.layer import Service
 
@@ -42,6 +43,14 @@ class Case:
     duplicate_key: bool = False
     signer: str = ""
     """Hash of the certificate of the first signer whose signature is good."""
+    signed_by: bytes = b""
+    """DER of that certificate; empty where the envelope that it was in was not opened again."""
+    certified: str = ""
+    """Hash of the certificate of a signer that was found to be the sender."""
+    signed_times: list[int] = field(default_factory=list)
+    """What those who signed the layer at hand well say of when (nanoseconds since the epoch)."""
+    keep: Keep | None = None
+    """Whether the message is to be kept as evidence; None: it is not."""
     signers: list[bytes] = field(default_factory=list)
     """DER of the certificates of those who signed the layer at hand well."""
     certificates: Sequence[bytes] = ()

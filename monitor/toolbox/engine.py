@@ -12,7 +12,7 @@ from monitor.toolbox.case import Case, Denied
 from monitor.toolbox.layer import MAX_LAYERS, Kind, Layer, Place, Service, Signed
 from monitor.toolbox.peel import peel, peel_signed, peel_typed
 from monitor.toolbox.registry import Registry
-from monitor.toolbox.template import Template
+from monitor.toolbox.template import Template, TemplateError
 from monitor.toolbox.tool import Ask, Databases, Tool
 
 GIVEN_BY = {
@@ -68,6 +68,7 @@ class Engine:
     """Interprets templates.
 
     :param templates: in the order in which they are tried.
+    :raises TemplateError: a step's parameter has a value that its tool cannot use.
     """
 
     def __init__(self, templates: Sequence[Template], registry: Registry, databases: Databases) -> None:
@@ -94,6 +95,8 @@ class Engine:
         queue = deque(layers)
         seen = len(queue)
         try:
+            if Kind.ARRIVAL in compiled.steps:
+                yield from self._pass(Layer(Kind.ARRIVAL, None), case, compiled)
             while queue:
                 layer = queue.popleft()
                 found = yield from self._pass(layer, case, compiled)
@@ -170,7 +173,10 @@ def _came_out(
 def _compile(template: Template, registry: Registry, databases: Databases) -> Compiled:
     steps: dict[Kind, list[_Step]] = {}
     for step in template.steps:
-        tool = registry.tools[step.tool](databases, **step.parameters)
+        try:
+            tool = registry.tools[step.tool](databases, **step.parameters)
+        except ValueError as error:
+            raise TemplateError([f"template {template.name}: step {step.tool}: {error}"]) from error
         for kind in tool.takes:
             steps.setdefault(kind, []).append(_Step(tool, dict(step.on_failure)))
     return Compiled(template, {kind: tuple(each) for kind, each in steps.items()})

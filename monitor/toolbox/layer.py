@@ -27,6 +27,8 @@ class Kind(StrEnum):
     """CompressedData (RFC 3274)."""
     CODED = "coded"
     """An entity with a Content-Encoding (RFC 3261 §20.12)."""
+    ARRIVAL = "arrival"
+    """The message as a whole, before anything in it is looked at."""
     MESSAGE = "message"
     """The message as a whole, once everything in it is peeled."""
 

@@ -10,7 +10,9 @@ from monitor.toolbox.tools import (
     authentication,
     compression,
     confidentiality,
+    freshness,
     integrity,
+    nonrepudiation,
     pki,
 )
 
@@ -32,7 +34,16 @@ class Registry:
 def own_tools() -> dict[str, type[Tool]]:
     """The tools that the project brings."""
     tools: dict[str, type[Tool]] = {}
-    for family in (compression, antireplay, confidentiality, integrity, pki, authentication):
+    for family in (
+        nonrepudiation,
+        compression,
+        antireplay,
+        confidentiality,
+        integrity,
+        pki,
+        authentication,
+        freshness,
+    ):
         tools |= family.TOOLS
     return tools
 

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -175,7 +176,7 @@ class _Reader:
 
     def _match(self, table: Mapping[str, Any]) -> Match:
         self._unknown(table, {"layers", "methods", "direction", "statuses", "sources"}, "match.")
-        kinds = {kind.value: kind for kind in Kind if kind is not Kind.MESSAGE}
+        kinds = {kind.value: kind for kind in Kind if kind not in (Kind.ARRIVAL, Kind.MESSAGE)}
         layers = [each for each in self._list(table, "layers") if self._known(each, kinds, "match.layers")]
         methods = self._list(table, "methods")
         direction = table.get("direction", "")
@@ -231,8 +232,8 @@ class _Reader:
             return []
         return value
 
-    def _known(self, word: str, known: Mapping[str, Any], key: str) -> bool:
-        if word not in known:
+    def _known(self, word: Any, known: Mapping[str, Any], key: str) -> bool:
+        if not isinstance(word, str) or word not in known:
             self._wrong(key, f"{word!r} is none of {', '.join(known)}")
         return word in known
 
@@ -275,6 +276,10 @@ class _Reader:
             if wanted is None:
                 known = ", ".join(tool.parameters) or "none"
                 self._wrong(f"{key}.{word}", f"is no parameter of {name}; it has: {known}")
+            elif issubclass(wanted, StrEnum):
+                words = {str(each): each for each in wanted}
+                if self._known(value, words, f"{key}.{word}"):
+                    parameters[word] = words[value]
             elif type(value) is not wanted:
                 self._wrong(f"{key}.{word}", f"must be of type {wanted.__name__}")
         failures = table.get("on_failure", {})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from monitor.antireplay.fingerprint import Fingerprinter
 from monitor.antireplay.sad import AssociationDatabase
+from monitor.exhibit import Keep
 from monitor.keys.directory import Directory
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.sip.mime import Entity
@@ -26,6 +27,8 @@ class Databases:
     """Which recipients' keys the keyholder has."""
     trust: "TrustStore | None" = None
     """The trust anchors; None: signers' certificates are not asked whom they trust."""
+    evidence: Keep | None = None
+    """Which messages are kept as evidence where a template does not say; None: nobody keeps any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,14 @@ class Tool(Protocol):
     needs: ClassVar[frozenset[Service]]
     """Services that an earlier step must provide."""
     parameters: ClassVar[Mapping[str, type]]
-    """Names and types of what a step may set."""
+    """Names and types of what a step may set; where the type is a ``StrEnum`` its words."""
 
-    def __init__(self, databases: Databases, **parameters: Any) -> None: ...
+    def __init__(self, databases: Databases, **parameters: Any) -> None:
+        """Make the tool for one step of a template.
+
+        :raises ValueError: a parameter's value cannot be used; one line that says why.
+        """
+        ...
 
     def apply(self, layer: Layer, case: Case) -> Peeled | Ask:
         """Do the work on one layer; trouble goes to ``case.report``."""

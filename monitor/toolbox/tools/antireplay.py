@@ -98,7 +98,9 @@ class Judge:
         """Give the case its ruling, if there is anything to rule on."""
         if case.sightings:
             held = tuple((content, remember(found, case)) for content, found in case.held.items())
-            evidence = Evidence(tuple(case.sightings.values()), case.duplicate_key, case.signer, held)
+            evidence = Evidence(
+                tuple(case.sightings.values()), case.duplicate_key, case.signer, case.certified, held
+            )
             found = {sighting.tier for sighting in evidence.sightings}
             ruling = self._associations.rule(case.facts, evidence, case.policy)
             case.conclude(ruling, *(tier for tier in Tier if tier in found))

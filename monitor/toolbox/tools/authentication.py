@@ -1,5 +1,6 @@
 """Authentication: whom a certificate names, and whether that is the sender (RFC 3261 §23.2, RFC 5922 §7)."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -122,6 +123,8 @@ class Authentication:
                 continue
             if matches(certificate, sender, domain=self._domain):
                 case.provided.add(Service.AUTHENTICATION)
+                if case.facts.address_of_record:
+                    case.certified = case.certified or hashlib.sha256(encoded).hexdigest()
                 return NOTHING
             named |= identities(certificate)
         if case.signers:

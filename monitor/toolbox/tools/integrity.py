@@ -364,7 +364,7 @@ class Integrity:
         assert isinstance(value, Signed)
         signed = value.data
         content = value.covered.raw if value.covered is not None else None
-        case.signers = []
+        case.signers, case.signed_times = [], []
         try:
             results = verify(signed, content, self._known)
         except CmsError as error:
@@ -373,7 +373,11 @@ class Integrity:
         for result in results:
             if result.status is SignatureStatus.VALID and result.certificate is not None:
                 case.signers.append(result.certificate)
-                case.signer = case.signer or hashlib.sha256(result.certificate).hexdigest()
+                if not case.signer:
+                    case.signed_by = result.certificate
+                    case.signer = hashlib.sha256(result.certificate).hexdigest()
+                if result.signing_time is not None:
+                    case.signed_times.append(result.signing_time)
                 if result.weak and WEAK_SIGNATURE not in case.alerts:
                     case.alerts.append(WEAK_SIGNATURE)
             else:
