@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from monitor.exceptions import ExceptionName
 from monitor.sip import header, name_addr, start_line
 from monitor.sip.header import Fields
-from monitor.sip.sniff import has_traces
+from monitor.sip.sniff import is_innocent
 from monitor.sip.start_line import BLANK, StartLine, Troubles, text
 
 MAX_VIAS = 256
@@ -217,9 +217,10 @@ def _body(
         if not fragment:
             troubles.append((ExceptionName.MALFORMED, f"Content-Length {length}, body of {len(rest)} octets"))
         return rest
-    # Octets after the body are to be discarded (RFC 3261 §18.3). Some stacks take them for more of it.
-    surplus = rest[length:]
-    if surplus and surplus.strip(BLANK) and (not _plain(index) or has_traces(rest)):
+    # Octets after the body are to be discarded (RFC 3261 §18.3). Some stacks take them for more of it, or for
+    # a message of their own: that is of no account only where no reading can show a key.
+    surplus = rest[length:].rstrip(BLANK)
+    if surplus and not (_plain(index) and is_innocent(rest.rstrip(BLANK))):
         troubles.append((ExceptionName.AMBIGUOUS, f"{len(surplus)} octets after the body"))
     return rest[:length]
 

@@ -23,6 +23,9 @@ _TRACE = re.compile(
     rb"|koZIhvcNAQ|qhkiG9w0BB|qhkiG9w0BC|SqGSIb3DQE|pkcs-?7",
     re.IGNORECASE,
 )
+_OPAQUE = re.compile(
+    rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|encoding\s*+:|(?:\A|[\r\n])[ \t]*+e[ \t]*+:", re.IGNORECASE
+)
 _KEY_LINE = re.compile(rb"(?:\A|[\r\n])[ \t]*+a[ \t]*+=[ \t]*+(?:crypto|key-mgmt|acap)", re.IGNORECASE)
 
 
@@ -51,6 +54,15 @@ def sniff_plain(content: bytes) -> str | None:
 def has_traces(octets: bytes) -> bool:
     """Whether ``octets`` might hold key material by some reading: a key attribute, or CMS in any form."""
     return _TRACE.search(octets) is not None
+
+
+def is_innocent(octets: bytes) -> bool:
+    """Whether the eye sees that ``octets`` hold no key material by any reading.
+
+    They are text, nothing in them says that some of it is encoded, and however the lines are folded there is
+    no trace of a key.
+    """
+    return _OPAQUE.search(octets) is None and not has_traces(octets.translate(None, b" \t\r\n"))
 
 
 def is_readable(content: bytes) -> bool:

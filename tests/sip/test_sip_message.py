@@ -149,6 +149,28 @@ def test_octets_after_the_body_that_some_stacks_would_read() -> None:
     assert troubles(encoded) == [AMBIGUOUS]
 
 
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        (b"\r\n \0", []),
+        (b"a=sendrecv\r\ni=Gr\xc3\xbc\xc3\x9fe\r\ne=bob@example.org\r\n", []),
+        (request(), []),
+        (request(body=b"v=0\r\n"), []),
+        (request(body=SDP), [AMBIGUOUS]),
+        (request(b"Content-Encoding: gzip", body=b"\x1f\x8b"), [AMBIGUOUS]),
+        (request(b"e : br", body=b"v=0"), [AMBIGUOUS]),
+        (request(b"Content-Transfer-Encoding\r\n : quoted-printable", body=b"a=3Dcr=79pto"), [AMBIGUOUS]),
+        (request(body=b"MIAGCSqG\r\nSIb3\r\nDQ\r\nEHA6CA", content_type=b"a/b"), [AMBIGUOUS]),
+        (b"\x30\x03\x04\x01x", [AMBIGUOUS]),
+        ("v=0".encode("utf-16"), [AMBIGUOUS]),
+    ],
+)
+def test_octets_after_the_body_that_are_another_message(after: bytes, told: list[ExceptionName]) -> None:
+    keyless = b"v=0\r\ns=-\r\n"
+    assert troubles(parse(request(body=keyless + after, length=len(keyless)))) == told
+    assert troubles(parse(request(body=after, content_type=b"", length=0))) == told
+
+
 def test_a_stream_needs_content_length() -> None:
     with_type = request(body=SDP, length=-1)
     assert troubles(parse(with_type, stream=True)) == [AMBIGUOUS]
