@@ -17,7 +17,7 @@ from monitor.keys.request import UnwrapAnswer
 from monitor.keys.ring import KeyRing, load
 from monitor.pipeline import Pipeline, Settled
 from monitor.record import ExceptionRecord, RulingRecord
-from monitor.simulate.cms import envelope
+from monitor.simulate.cms import envelope, signature
 from monitor.simulate.keyring import load as load_identities
 from monitor.store.memory import MemoryStore
 
@@ -212,6 +212,14 @@ class TestWaiting:
         last = core.settle()[-1].records[-1]
         assert isinstance(last, RulingRecord)
         assert (last.reason, last.tiers) == (Reason.RETRANSMISSION, ("envelope", "master-key"))
+
+
+class TestSignatures:
+    def test_one_without_what_it_covers_denies_nothing(self) -> None:
+        blob = signature(b"elsewhere", load_identities(KEYS)["bob"], 1_700_000_000, detached=True)
+        core, tape = pipeline(), Tape()
+        core.feed(tape.frame(udp(BOB, ALICE, invite(blob, content_type="application/octet-stream"))))
+        assert told(core.settle()) == [(1, "accept", "unsupported")]
 
 
 class TestStoreFailure:

@@ -365,6 +365,10 @@ class Integrity:
         signed = value.data
         content = value.covered.raw if value.covered is not None else None
         case.signers, case.signed_times = [], []
+        if content is None and signed.content is None and signed.signers:
+            # It gives no service to anything in the message, so it takes nothing from it either.
+            case.report(ExceptionName.UNSUPPORTED, "a signature whose content is not in the message")
+            return NOTHING
         try:
             results = verify(signed, content, self._known)
         except CmsError as error:
