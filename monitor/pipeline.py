@@ -26,6 +26,7 @@ from monitor.sequence import Sequencer
 from monitor.sip import message as sip
 from monitor.sip.error import SipError
 from monitor.sip.framing import Framed, StreamFramer, Unframed, looks_like_sip
+from monitor.sip.glance import plainly_not_sip
 from monitor.sip.message import Message
 from monitor.toolbox.case import Case, Denied
 from monitor.toolbox.engine import Compiled, Engine, Interpretation
@@ -182,6 +183,8 @@ class Pipeline:
 
         :returns: a verdict at once where nothing in it is to be ruled on, else None: see ``settle``.
         """
+        if plainly_not_sip(frame):
+            return Verdict.ACCEPT
         ticket = _Ticket(frame)
         self._last = frame
         try:

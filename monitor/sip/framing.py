@@ -13,7 +13,8 @@ from monitor.sip.start_line import BLANK, START, UNFINISHED, Troubles
 MAX_MESSAGE = 512 * 1024
 """Octets of one message on a stream, header section and body."""
 
-_FIRST = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~" + BLANK)
+FIRST_OCTETS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~" + BLANK)
+"""Octets that a payload may begin with which some stack takes for SIP."""
 _START = re.compile(rb"[\r\n\t \0]*+" + START.pattern, re.IGNORECASE)
 _LATER_START = re.compile(rb"\n[\r\t \0]*+(?=" + START.pattern + rb")", re.IGNORECASE)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -21,7 +22,7 @@ _BLANK_LINE = re.compile(rb"\n\r?\n")
 
 def looks_like_sip(payload: bytes) -> bool:
     """Whether some stack would take a datagram's payload for SIP."""
-    return bool(payload) and payload[0] in _FIRST and _START.match(payload) is not None
+    return bool(payload) and payload[0] in FIRST_OCTETS and _START.match(payload) is not None
 
 
 def is_keepalive(payload: bytes) -> bool:
