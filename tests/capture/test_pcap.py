@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dpkt
 import pytest
+from capture_files import pcap_file
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,13 +27,6 @@ needs_corpora = pytest.mark.skipif(not CORPORA, reason="SIP_CORPORA is not set")
 
 def captures() -> list[Path]:
     return sorted(Path(CORPORA, "pcap").iterdir()) if CORPORA else []
-
-
-def pcap_file(
-    packets: list[tuple[int, int, bytes]], order: str = "<", magic: int = 0xA1B2C3D4, link: int = 1
-) -> bytes:
-    head = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, link)
-    return head + b"".join(struct.pack(order + "IIII", s, f, len(d), len(d)) + d for s, f, d in packets)
 
 
 def read(path: Path, first_number: int = 1) -> list[Frame]:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import struct
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +12,23 @@ import dpkt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire_samples import (
+    DESTINATION,
+    DESTINATION6,
+    ETHERNET,
+    EXTENSIONS,
+    LINKS,
+    LINKS6,
+    SIP,
+    SOURCE,
+    SOURCE6,
+    TUNNELS,
+    gtp,
+    ipv4,
+    ipv6,
+    tcp,
+    udp,
+)
 
 from monitor.capture.pcap import PcapWriter, open_capture
 from monitor.exceptions import ExceptionName
@@ -23,45 +39,8 @@ from monitor.wire.flow import Datagram, Flow, Segment, WireError
 from monitor.wire.frame import Frame
 
 CORPORA = os.environ.get("SIP_CORPORA")
-SOURCE, DESTINATION = pack("192.0.2.1"), pack("192.0.2.2")
-SOURCE6, DESTINATION6 = pack("2001:db8::1"), pack("2001:db8::2")
-SIP = b"OPTIONS sip:bob@example.org SIP/2.0\r\n\r\n"
-ETHERNET = b"\2\0\0\0\0\2\2\0\0\0\0\1"
 EXPECTED = Datagram(Flow(SOURCE, 5060, DESTINATION, 5080, "udp"), SIP)
 EXPECTED6 = Datagram(Flow(SOURCE6, 5060, DESTINATION6, 5080, "udp"), SIP)
-
-
-def udp(payload: bytes = SIP, length: int | None = None, ports: tuple[int, int] = (5060, 5080)) -> bytes:
-    return struct.pack("!HHHH", *ports, len(payload) + 8 if length is None else length, 0) + payload
-
-
-def tcp(payload: bytes, flags: int = 0x18, options: bytes = b"") -> bytes:
-    offset = (20 + len(options)) // 4 << 4
-    return struct.pack("!HHIIBBHHH", 5060, 5080, 77, 99, offset, flags, 512, 0, 0) + options + payload
-
-
-def ipv4(
-    payload: bytes,
-    protocol: int = 17,
-    *,
-    total: int | None = None,
-    options: bytes = b"",
-    source: bytes = SOURCE,
-) -> bytes:
-    length = 20 + len(options) + len(payload) if total is None else total
-    first = 0x45 + len(options) // 4
-    return (
-        struct.pack("!BBHHHBBH", first, 0, length, 1, 0, 64, protocol, 0)
-        + source
-        + DESTINATION
-        + options
-        + payload
-    )
-
-
-def ipv6(payload: bytes, following: int = 17, length: int | None = None) -> bytes:
-    size = len(payload) if length is None else length
-    return struct.pack("!IHBB", 6 << 28, size, following, 64) + SOURCE6 + DESTINATION6 + payload
 
 
 def decode(data: bytes, kind: int = link.RAW, length: int | None = None) -> Datagram | Segment | None:
@@ -74,48 +53,12 @@ def error(data: bytes, kind: int = link.RAW) -> WireError:
     return caught.value
 
 
-@pytest.mark.parametrize(
-    ("kind", "head"),
-    [
-        (1, ETHERNET + b"\x08\0"),
-        (1, ETHERNET + b"\x81\0\0\x05\x08\0"),
-        (1, ETHERNET + b"\x88\xa8\0\x05\x81\0\0\x06\x08\0"),
-        (1, ETHERNET + b"\x91\0\0\x05\x81\0\0\x06\x08\0"),
-        (1, ETHERNET + b"\x88\x64\x11\0\0\x07\0\x50\0\x21"),
-        (1, ETHERNET + b"\x81\0\0\x05\x88\x64\x11\0\0\x07\0\x50\0\x21"),
-        (1, ETHERNET + b"\0\x60\xaa\xaa\x03\0\0\0\x08\0"),
-        (113, b"\0\0\0\x01\0\x06\2\0\0\0\0\1\0\0\x08\0"),
-        (113, b"\0\0\0\x01\0\x06\2\0\0\0\0\1\0\0\x81\0\0\x05\x08\0"),
-        (276, b"\x08\0\0\0\0\0\0\x02\0\x01\0\x06\2\0\0\0\0\1\0\0"),
-        (12, b""),
-        (14, b""),
-        (101, b""),
-        (228, b""),
-        (0, b"\2\0\0\0"),
-        (0, b"\0\0\0\2"),
-        (108, b"\0\0\0\2"),
-        (9, b"\xff\x03\0\x21"),
-        (9, b"\0\x21"),
-        (9, b"\x21"),
-        (50, b"\xff\x03\0\x21"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "head"), LINKS.values(), ids=LINKS)
 def test_link_layers(kind: int, head: bytes) -> None:
     assert decode(head + ipv4(udp()), kind) == EXPECTED
 
 
-@pytest.mark.parametrize(
-    ("kind", "head"),
-    [
-        (1, ETHERNET + b"\x86\xdd"),
-        (1, ETHERNET + b"\x88\x64\x11\0\0\x07\0\x50\0\x57"),
-        (276, b"\x86\xdd\0\0\0\0\0\x02\0\x01\0\x06\2\0\0\0\0\1\0\0"),
-        (101, b""),
-        (229, b""),
-        *((0, family.to_bytes(4, "little")) for family in (10, 23, 24, 28, 30)),
-        (108, b"\0\0\0\x1e"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "head"), LINKS6.values(), ids=LINKS6)
 def test_link_layers_with_ipv6(kind: int, head: bytes) -> None:
     assert decode(head + ipv6(udp()), kind) == EXPECTED6
 
@@ -261,17 +204,7 @@ def test_mapped_addresses_are_folded() -> None:
     assert datagram.flow.source == SOURCE
 
 
-EXTENSIONS: list[tuple[int, Callable[[int], bytes]]] = [
-    (0, lambda following: bytes([following, 0]) + bytes(6)),
-    (43, lambda following: bytes([following, 1]) + bytes(14)),
-    (60, lambda following: bytes([following, 2]) + bytes(22)),
-    (51, lambda following: bytes([following, 4]) + bytes(22)),
-    (44, lambda following: bytes([following, 0, 0, 0]) + bytes(4)),
-    (135, lambda following: bytes([following, 0]) + bytes(6)),
-]
-
-
-@given(st.lists(st.sampled_from(EXTENSIONS), max_size=ip.MAX_EXTENSIONS + 3))
+@given(st.lists(st.sampled_from(list(EXTENSIONS.values())), max_size=ip.MAX_EXTENSIONS + 3))
 def test_ipv6_extension_headers_in_any_order(chosen: list[tuple[int, Callable[[int], bytes]]]) -> None:
     following, payload = 17, udp()
     for number, build in reversed(chosen):
@@ -287,29 +220,7 @@ def test_an_authentication_header_on_ipv4() -> None:
     assert decode(ipv4(b"\x11\x04" + bytes(22) + udp(), 51)) == EXPECTED
 
 
-def gtp(payload: bytes, flags: int = 0x30, optional: bytes = b"") -> bytes:
-    body = optional + payload
-    return udp(struct.pack("!BBHI", flags, 255, len(body), 7) + body, ports=(2152, 2152))
-
-
-TUNNELS: list[Callable[[bytes], bytes]] = [
-    lambda inner: ipv4(inner, 4),
-    lambda inner: ipv6(inner, 4),
-    lambda inner: ipv4(b"\0\0\x08\0" + inner, 47),
-    lambda inner: ipv6(b"\0\0\x08\0" + inner, 47),
-    lambda inner: ipv4(b"\x80\0\x08\0" + bytes(4) + inner, 47),
-    lambda inner: ipv4(b"\xb0\0\x08\0" + bytes(12) + inner, 47),
-    lambda inner: ipv4(b"\x20\0\x65\x58" + bytes(4) + ETHERNET + b"\x08\0" + inner, 47),
-    lambda inner: ipv4(b"\0\0\x65\x58" + ETHERNET + b"\x81\0\0\1\x08\0" + inner, 47),
-    lambda inner: ipv4(gtp(inner)),
-    lambda inner: ipv6(gtp(inner)),
-    lambda inner: ipv4(gtp(inner, 0x32, b"\0\1\0\0")),
-    lambda inner: ipv4(gtp(inner, 0x34, b"\0\0\0\x85\1\0\1\0")),
-    lambda inner: ipv4(gtp(inner, 0x34, b"\0\0\0\xc0\1\0\0\x85\2\0\0\0\0\0\0\0")),
-]
-
-
-@pytest.mark.parametrize("wrap", TUNNELS)
+@pytest.mark.parametrize("wrap", TUNNELS.values(), ids=TUNNELS)
 def test_of_a_tunnel_the_packet_inside_counts(wrap: Callable[[bytes], bytes]) -> None:
     assert decode(wrap(ipv4(udp()))) == EXPECTED
     assert isinstance(decode(wrap(ipv4(tcp(b"x"), 6))), Segment)
@@ -321,7 +232,7 @@ def test_ipv6_in_tunnels() -> None:
     assert decode(ipv4(gtp(ipv6(udp())))) == EXPECTED6
 
 
-OVER_IPV4 = [wrap for wrap in TUNNELS if wrap(b"")[0] >> 4 == 4]
+OVER_IPV4 = [wrap for wrap in TUNNELS.values() if wrap(b"")[0] >> 4 == 4]
 
 
 @given(st.lists(st.sampled_from(OVER_IPV4), max_size=decoder.MAX_TUNNELS + 2))
@@ -362,14 +273,14 @@ def test_garbage_gives_nothing_or_the_wire_error(data: bytes, kind: int) -> None
 
 
 @given(
-    st.sampled_from(TUNNELS),
+    st.sampled_from(list(TUNNELS.values())),
     st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255))),
     st.integers(0, 300),
 )
 def test_damaged_packets_give_nothing_or_the_wire_error(
     wrap: Callable[[bytes], bytes], changes: list[tuple[int, int]], length: int
 ) -> None:
-    data = bytearray(wrap(ipv6(EXTENSIONS[0][1](17) + udp(), 0)))
+    data = bytearray(wrap(ipv6(EXTENSIONS["hop-by-hop options"][1](17) + udp(), 0)))
     for at, value in changes:
         data[at % len(data)] = value
     reader = Decoder()
@@ -448,7 +359,7 @@ def test_datagrams_are_those_that_dpkt_reads(path: Path) -> None:
 def test_tshark_sees_the_same_inside_every_tunnel(tmp_path: Path) -> None:
     path = tmp_path / "tunnels.pcap"
     with PcapWriter(path, link.RAW) as writer:
-        for number, wrap in enumerate(TUNNELS, 1):
+        for number, wrap in enumerate(TUNNELS.values(), 1):
             data = wrap(ipv4(udp()))
             writer.write(Frame(number, 0, link.RAW, data, len(data)))
     command = [
@@ -465,7 +376,7 @@ def test_tshark_sees_the_same_inside_every_tunnel(tmp_path: Path) -> None:
         "udp.payload",
     ]
     output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-    for line, wrap in zip(output.splitlines(), TUNNELS, strict=True):
+    for line, wrap in zip(output.splitlines(), TUNNELS.values(), strict=True):
         datagram = decode(wrap(ipv4(udp())))
         assert isinstance(datagram, Datagram)
         assert line.split("\t") == ["192.0.2.1", datagram.payload.hex()]
