@@ -3,19 +3,30 @@
 import os
 from collections.abc import Callable, Iterable
 from functools import cache
-from itertools import product
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import hashes, keywrap, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
-from smime_material import CONTENT, Party, corpus, material, openssl
+from smime_material import CONTENT, Party, corpus, material
+from smime_matrix import (
+    AES_WRAPS,
+    DERIVATIONS,
+    ENVELOPES,
+    SECRETS,
+    agreed,
+    der,
+    keys,
+    oid,
+    opened,
+    sealed,
+    x963,
+)
 
-from monitor.cms import ber, content
+from monitor.cms import content
 from monitor.cms.enveloped import Algorithm, EnvelopedData, Recipient
 from monitor.cms.error import CmsError
 from monitor.exceptions import ExceptionName
@@ -24,191 +35,11 @@ from monitor.keys.request import MAX_RECIPIENTS, UnwrapRequest
 from monitor.keys.ring import KeyRing
 from monitor.toolbox.tools import confidentiality
 
-SECRETS = {length: bytes(range(length, 2 * length)) for length in (16, 24, 32)}
-
-
-@cache
-def keys() -> KeyRing:
-    """All the private keys of the material, and a secret of each length."""
-    folder = material().folder / "ring"
-    folder.mkdir()
-    for number, party in enumerate(material().parties.values()):
-        for file in (party.key_file, party.certificate_file):
-            target = folder / f"{number}{file.suffix}.txt"
-            target.write_bytes(file.read_bytes())
-            target.chmod(0o600)
-    lines = [f"{secret[:4].hex()} {secret.hex()}  # of {length}" for length, secret in SECRETS.items()]
-    (folder / "site.kek").write_text("\n".join(lines))
-    return ring.load(folder)
-
-
-def opened(octets: bytes, held: KeyRing | None = None) -> bytes:
-    """What the whole way from octets to content gives."""
-    held = held or keys()
-    envelope = content.parse(octets)
-    assert isinstance(envelope, EnvelopedData)
-    request = held.directory.request(envelope, confidentiality.key_length(envelope.algorithm))
-    assert request is not None, "no recipient is known"
-    answer = held.unwrap(request)
-    assert answer.key is not None, "nothing to unwrap with"
-    return confidentiality.decrypt(envelope, answer.key, *answer.further)
-
-
-def encrypted(*options: str | Path, who: str = "rsa") -> bytes:
-    return openssl(
-        "-encrypt", "-binary", "-outform", "DER", *options, "-recip", material()[who].certificate_file
-    )
-
-
-CIPHERS = ("-aes128", "-aes192", "-aes256", "-des3", "-aes-128-gcm", "-aes-192-gcm", "-aes-256-gcm")
-
 
 @pytest.mark.oracle
-@pytest.mark.parametrize(
-    ("cipher", "form", "rid"), list(product(CIPHERS, ("-stream", "-noindef"), ("", "-keyid")))
-)
-def test_every_cipher_and_encoding(cipher: str, form: str, rid: str) -> None:
-    assert opened(encrypted(cipher, form, *filter(None, [rid]))) == CONTENT
-
-
-@pytest.mark.oracle
-@pytest.mark.parametrize("who", ["p256", "p384", "p521"])
-@pytest.mark.parametrize("wrap", ["-aes128-wrap", "-aes192-wrap", "-aes256-wrap", "-des3-wrap"])
-def test_agreement_and_every_wrap(who: str, wrap: str) -> None:
-    assert opened(encrypted("-aes256", wrap, who=who)) == CONTENT
-
-
-@pytest.mark.oracle
-@pytest.mark.parametrize("cofactor", ["0", "1"])
-@pytest.mark.parametrize("digest", ["sha1", "sha224", "sha256", "sha384", "sha512"])
-def test_agreement_and_every_derivation(digest: str, cofactor: str) -> None:
-    party = material()["p384"].certificate_file
-    octets = openssl(
-        *("-encrypt", "-binary", "-outform", "DER", "-aes128", "-keyid", "-recip", party),
-        *("-keyopt", f"ecdh_kdf_md:{digest}", "-keyopt", f"ecdh_cofactor_mode:{cofactor}"),
-    )
-    assert opened(octets) == CONTENT
-
-
-OAEP_HASHES = ("sha1", "sha224", "sha256", "sha384", "sha512")
-
-
-@pytest.mark.oracle
-@pytest.mark.parametrize(
-    ("digest", "mask", "label"),
-    [(digest, digest, "") for digest in OAEP_HASHES]
-    + [("sha256", "sha1", ""), ("sha1", "sha512", ""), ("sha256", "sha256", "6c6162656c")],
-)
-def test_every_oaep(digest: str, mask: str, label: str) -> None:
-    options = ["rsa_padding_mode:oaep", f"rsa_oaep_md:{digest}", f"rsa_mgf1_md:{mask}"]
-    options += [f"rsa_oaep_label:{label}"] if label else []
-    party = material()["rsa"].certificate_file
-    arguments = [word for option in options for word in ("-keyopt", option)]
-    octets = openssl("-encrypt", "-binary", "-outform", "DER", "-aes128", "-recip", party, *arguments)
-    assert opened(octets) == CONTENT
-
-
-@pytest.mark.oracle
-@pytest.mark.parametrize("length", SECRETS)
-def test_every_key_encryption_key(length: int) -> None:
-    secret = SECRETS[length]
-    octets = openssl(
-        *("-encrypt", "-binary", "-outform", "DER", "-aes256"),
-        *("-secretkey", secret.hex(), "-secretkeyid", secret[:4].hex()),
-    )
-    assert opened(octets) == CONTENT
-
-
-@pytest.mark.oracle
-def test_an_envelope_for_many() -> None:
-    parties = [material()[who].certificate_file for who in ("p256", "rsa", "p521")]
-    assert opened(openssl("-encrypt", "-binary", "-outform", "DER", "-aes128", *parties)) == CONTENT
-
-
-def der(tag: int, *parts: bytes) -> bytes:
-    return ber.encode(tag, b"".join(parts))
-
-
-def oid(text: str) -> bytes:
-    first, second, *arcs = map(int, text.split("."))
-    octets = b""
-    for arc in (40 * first + second, *arcs):
-        part = bytes((arc & 0x7F,))
-        while arc := arc >> 7:
-            part = bytes((arc & 0x7F | 0x80,)) + part
-        octets += part
-    return der(ber.OBJECT_IDENTIFIER, octets)
-
-
-def x25519_originator(public: x25519.X25519PublicKey | x448.X448PublicKey) -> bytes:
-    name = "1.3.101.110" if isinstance(public, x25519.X25519PublicKey) else "1.3.101.111"
-    return der(0xA1, der(0x30, oid(name)), der(0x03, b"\0", public.public_bytes_raw()))
-
-
-AES_WRAPS = {"2.16.840.1.101.3.4.1.5": 16, "2.16.840.1.101.3.4.1.25": 24, "2.16.840.1.101.3.4.1.45": 32}
-
-
-def agreed(
-    scheme: str,
-    derive: Callable[[bytes, bytes, int], bytes],
-    aes_wrap: str,
-    material_: bytes,
-    who: str,
-    key: bytes,
-) -> Recipient:
-    """A recipient by RFC 8418, or by RFC 5753 for an elliptic curve."""
-    party = material()[who]
-    private = party.key
-    if isinstance(private, x25519.X25519PrivateKey):
-        ephemeral = x25519.X25519PrivateKey.generate()
-        secret, originator = (
-            ephemeral.exchange(private.public_key()),
-            x25519_originator(ephemeral.public_key()),
-        )
-    else:
-        assert isinstance(private, x448.X448PrivateKey)
-        other = x448.X448PrivateKey.generate()
-        secret, originator = other.exchange(private.public_key()), x25519_originator(other.public_key())
-    info = der(
-        0x30,
-        der(0x30, oid(aes_wrap)),
-        der(0xA0, der(0x04, material_)) if material_ else b"",
-        der(0xA2, der(0x04, (8 * AES_WRAPS[aes_wrap]).to_bytes(4, "big"))),
-    )
-    wrapped = keywrap.aes_key_wrap(derive(secret, info, AES_WRAPS[aes_wrap]), key)
-    return Recipient(
-        "kari",
-        wrapped,
-        Algorithm(scheme, der(0x30, oid(aes_wrap))),
-        party.certificate.issuer.public_bytes(),
-        party.certificate.serial_number,
-        originator=originator,
-        user_keying_material=material_,
-    )
-
-
-def x963(kind: type[hashes.HashAlgorithm]) -> Callable[[bytes, bytes, int], bytes]:
-    return lambda secret, info, length: X963KDF(kind(), length, info).derive(secret)
-
-
-def hkdf(kind: type[hashes.HashAlgorithm], salt: bytes = b"") -> Callable[[bytes, bytes, int], bytes]:
-    return lambda secret, info, length: HKDF(kind(), length, salt or None, info).derive(secret)
-
-
-UKM = b"user keying material"
-DERIVATIONS = [
-    ("1.3.133.16.840.63.0.2", x963(hashes.SHA1), UKM),
-    ("1.3.132.1.11.0", x963(hashes.SHA224), b""),
-    ("1.3.132.1.11.1", x963(hashes.SHA256), UKM),
-    ("1.3.132.1.11.2", x963(hashes.SHA384), b""),
-    ("1.3.132.1.11.3", x963(hashes.SHA512), b""),
-    ("1.3.132.1.14.1", x963(hashes.SHA256), b""),
-    ("1.2.840.113549.1.9.16.3.19", hkdf(hashes.SHA256), b""),
-    ("1.2.840.113549.1.9.16.3.19", hkdf(hashes.SHA256, UKM), UKM),
-    ("1.2.840.113549.1.9.16.3.19", hkdf(hashes.SHA256), UKM),
-    ("1.2.840.113549.1.9.16.3.20", hkdf(hashes.SHA384, UKM), UKM),
-    ("1.2.840.113549.1.9.16.3.21", hkdf(hashes.SHA512), b""),
-]
+@pytest.mark.parametrize("options", [options for row in ENVELOPES.values() for options in row], ids=" ".join)
+def test_what_openssl_encrypts(options: tuple[str, ...]) -> None:
+    assert opened(sealed(options)) == CONTENT
 
 
 @pytest.mark.parametrize("who", ["x25519", "x448"])
@@ -386,7 +217,7 @@ def test_triple_des_wrap_refuses_what_was_changed() -> None:
 
 
 def test_a_decoy_before_the_right_recipient_hides_nothing() -> None:
-    envelope = content.parse(encrypted("-aes128"))
+    envelope = content.parse(sealed(("-aes128", "@rsa")))
     assert isinstance(envelope, EnvelopedData)
     right = envelope.recipients[0]
     decoys = (transported(b"\1" + os.urandom(255)), right)
@@ -396,7 +227,7 @@ def test_a_decoy_before_the_right_recipient_hides_nothing() -> None:
 
 
 def test_too_many_recipients_that_name_held_keys_are_a_limit() -> None:
-    envelope = content.parse(encrypted("-aes128"))
+    envelope = content.parse(sealed(("-aes128", "@rsa")))
     assert isinstance(envelope, EnvelopedData)
     crowded = EnvelopedData(
         envelope.recipients * (MAX_RECIPIENTS + 1),
