@@ -32,6 +32,7 @@ def assemble(
     templates: Path | None = None,
     retention: int = YEAR,
     evidence: Keep | None = None,
+    hashes: Fingerprinter | None = None,
 ) -> Pipeline:
     """A pipeline.
 
@@ -39,10 +40,11 @@ def assemble(
     :param templates: directory of the templates; those that come with the project where it is None.
     :param retention: nanoseconds that a record is kept after its last message.
     :param evidence: which messages are kept as evidence; None: nobody keeps any.
+    :param hashes: takes the place of a fingerprinter under the secret.
     :raises TemplateError: the templates cannot be used.
     :raises RegistryError: an installed tool cannot be used.
     """
-    hashes = Fingerprinter(secret)
+    hashes = hashes or Fingerprinter(secret)
     databases = Databases(
         AssociationDatabase(store, hashes, retention), hashes, directory or Directory(), trust, evidence
     )

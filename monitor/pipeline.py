@@ -7,7 +7,7 @@ on in the order in which they came.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -172,6 +172,8 @@ class Pipeline:
         self._number = 0
         self._last: Frame | None = None
         self._order: Sequencer[_Job] = Sequencer()
+        self.heard: Callable[[Message, Frame, Flow], None] | None = None
+        """Is told every SIP message, whether or not there is anything in it to rule on."""
 
     @property
     def waiting(self) -> int:
@@ -316,6 +318,8 @@ class Pipeline:
             return
         self.counts["messages"] += 1
         self.methods[message.method if message.method in METHODS else "other"] += 1
+        if self.heard is not None:
+            self.heard(message, ticket.frame, flow)
         job = self._open(raw, message, ticket, flow, fate)
         if self._order.blocked(job.keys):
             self._queue(job)
@@ -461,6 +465,8 @@ class Pipeline:
                 job.enforced,
                 message.from_uri,
                 message.to_uri,
+                tuple(case.sightings.values()),
+                job.raw,
             )
         )
 

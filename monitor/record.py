@@ -1,9 +1,10 @@
 """What is told of a message: rulings and exceptions as records, in the form of the JSON contract."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.antireplay.ruling import Reason, Verdict
+from monitor.antireplay.sad import Sighting
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.wire import address
 from monitor.wire.flow import Flow
@@ -40,6 +41,10 @@ class RulingRecord:
     """False where the template only observes: a denial is told and the message passes."""
     from_uri: str = ""
     to_uri: str = ""
+    sightings: tuple[Sighting, ...] = ()
+    """All fingerprints of the message; not in the JSON, as is what follows."""
+    message: bytes = field(default=b"", repr=False)
+    """Its octets, keys and all."""
 
     @property
     def denies(self) -> bool:
