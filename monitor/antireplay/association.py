@@ -8,12 +8,14 @@ from monitor.antireplay.observation import Endpoint, Observation, Tier
 from monitor.antireplay.table import StoreError
 from monitor.antireplay.window import Seen, Window
 
-VERSION = 1
-"""Of the record's form; the first item of each record."""
+VERSION = 2
+"""Of the record's form; the first item of each record. Version 1, whose legs have no Call-ID, is read too."""
 MAX_LEGS = 4
 """Hops and B2BUA legs that one fingerprint may be seen on."""
 MAX_ENDPOINTS = 16
 """Media endpoints remembered of one key."""
+CALL_ID_SHOWN = 128
+"""Characters of the Call-ID kept for people."""
 
 
 class RecordError(StoreError):
@@ -37,6 +39,8 @@ class Leg:
     answers: Window
     """Over the peer's requests, which the sender answers."""
     endpoints: tuple[Endpoint, ...]
+    call_id: str = ""
+    """Shown to people, never compared."""
 
     @classmethod
     def of(cls, seen: Observation) -> Self:
@@ -53,7 +57,13 @@ class Leg:
             own,
             answers,
             seen.endpoints[:MAX_ENDPOINTS],
+            seen.call_id[:CALL_ID_SHOWN],
         )
+
+    @property
+    def last(self) -> int:
+        """When its latest transaction, or response code, was first seen (nanoseconds since the epoch)."""
+        return max(self.first, self.own.last, self.answers.last)
 
     def window(self, seen: Observation) -> Window:
         """The window of the message's requester."""
@@ -140,6 +150,7 @@ class Association:
                 _plain(leg.own),
                 _plain(leg.answers),
                 leg.endpoints,
+                leg.call_id,
             ]
             for leg in self.legs
         ]
@@ -154,7 +165,7 @@ class Association:
         """
         try:
             version, tier, legs, paired, held = json.loads(record)
-            if version != VERSION:
+            if version not in (1, VERSION):
                 raise RecordError(f"association record of version {version}, this program reads {VERSION}")
             return cls(Tier(tier), tuple(map(_leg, legs)), bool(paired), held.encode("ascii"))
         except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -198,7 +209,7 @@ def _window(items: list[Any]) -> Window:
 
 
 def _leg(items: list[Any]) -> Leg:
-    call, sender, peer, source, destination, first, own, answers, endpoints = items
+    call, sender, peer, source, destination, first, own, answers, endpoints, *call_id = items
     return Leg(
         bytes.fromhex(call),
         sender,
@@ -209,4 +220,5 @@ def _leg(items: list[Any]) -> Leg:
         _window(own),
         _window(answers),
         tuple((host, port) for host, port in endpoints),
+        *call_id,
     )

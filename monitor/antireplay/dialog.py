@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from monitor.antireplay.association import RecordError
+from monitor.antireplay.association import CALL_ID_SHOWN, RecordError
 from monitor.antireplay.observation import DialogView
 from monitor.antireplay.policy import Policy
 
@@ -19,8 +19,6 @@ MAX_OTHERS = 16
 """Forks remembered of one call; a further one counts as unknown."""
 MAX_BOUND = 16
 """Addresses bound to one call."""
-CALL_ID_SHOWN = 128
-"""Characters of the Call-ID kept for people."""
 RETRIED = frozenset({401, 407, 422, 491})
 """Final responses that ask for another try and so end nothing (RFC 3261 §22.2, RFC 4028 §6, §14.1)."""
 

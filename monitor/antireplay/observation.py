@@ -81,6 +81,8 @@ class Observation:
     endpoints: tuple[Endpoint, ...] = ()
     """Where the media that the key protects is received; none on hold."""
     dialog: DialogView = NO_DIALOG
+    call_id: str = ""
+    """For people; ``call`` is what is compared."""
 
 
 def party(tag: str | None, uri: str) -> str:

@@ -299,6 +299,7 @@ def _observation(facts: Facts, sighting: Sighting, view: DialogView) -> Observat
         facts.destination,
         sighting.endpoints,
         view,
+        facts.call_id,
     )
 
 

@@ -4,6 +4,7 @@ Unlike ESP's sequence numbers a CSeq legitimately comes again: as a retransmissi
 further response. So next to the bitmap the window remembers its latest transactions.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -63,6 +64,12 @@ class Seen:
                 onward = (*onward, following)
         return replace(self, branches=branches, answers=answers, onward=onward)
 
+    @property
+    def times(self) -> Iterator[int]:
+        """When it and each of its response codes were first seen."""
+        yield self.first
+        yield from (time for _, time in self.answers)
+
     def answered(self, status: int) -> int | None:
         """When the response code was first seen."""
         return next((time for code, time in self.answers if code == status), None)
@@ -85,6 +92,11 @@ class Window:
     """Bit n: number ``highest - n`` was seen."""
     latest: tuple[Seen, ...] = ()
     """Newest last."""
+
+    @property
+    def last(self) -> int:
+        """When the latest transaction, or code of a response, was first seen; 0 in an empty window."""
+        return max((time for seen in self.latest for time in seen.times), default=0)
 
     def find(self, transaction: Transaction) -> Seen | None:
         """What is remembered of a transaction."""

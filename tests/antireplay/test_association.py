@@ -1,0 +1,56 @@
+"""Associations as records."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from monitor.antireplay.association import CALL_ID_SHOWN, Association, RecordError
+from monitor.antireplay.observation import Observation, Tier, Transaction
+from monitor.wire.frame import NANOSECONDS
+
+SEEN = Observation(
+    Tier.MASTER_KEY,
+    7 * NANOSECONDS,
+    b"call",
+    "tag:bob",
+    None,
+    Transaction("INVITE", 1, None, 42, None),
+    bytes((192, 0, 2, 2)),
+    bytes((192, 0, 2, 2)),
+    bytes((192, 0, 2, 1)),
+    (("192.0.2.2", 40000),),
+    call_id="a84b4c76e66710@pc33.example.org",
+)
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    association = Association.of(SEEN)
+    assert Association.decode(association.encode()) == association
+    assert association.first.call_id == SEEN.call_id
+
+
+def test_a_long_call_id_is_cut() -> None:
+    long = Association.of(replace(SEEN, call_id="x" * 1000))
+    assert long.first.call_id == "x" * CALL_ID_SHOWN
+
+
+def test_a_leg_tells_when_its_latest_transaction_was() -> None:
+    leg = Association.of(SEEN).first
+    again = replace(SEEN, time=90 * NANOSECONDS, transaction=Transaction("INVITE", 2, None, 43, None))
+    assert (leg.first, leg.last) == (7 * NANOSECONDS, 7 * NANOSECONDS)
+    assert leg.with_message(again).last == 90 * NANOSECONDS
+
+
+def test_records_of_the_version_before_are_read() -> None:
+    _, tier, legs, paired, held = json.loads(Association.of(SEEN).encode())
+    before = json.dumps([1, tier, [leg[:-1] for leg in legs], paired, held]).encode()
+    association = Association.decode(before)
+    assert association == replace(
+        Association.of(SEEN), legs=(replace(Association.of(SEEN).first, call_id=""),)
+    )
+
+
+def test_records_of_a_later_version_are_refused() -> None:
+    with pytest.raises(RecordError, match="version 3"):
+        Association.decode(b"[3,1,2,3,4]")
