@@ -10,6 +10,7 @@ COMMANDS = {
     "demo": "the replay attack, live, in network namespaces of its own",
     "simulate": "write captures of legitimate calls and of attacks",
     "rules": "show, apply or remove the kernel rules that feed the queue",
+    "evidence": "list, export or verify the messages kept as evidence",
     "check-config": "check a configuration file and all that it names",
 }
 

@@ -18,12 +18,13 @@ from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.table import Store, StoreError
 from monitor.capture.nfqueue import Arrival, Packet
 from monitor.enforce.verdict import enforce
+from monitor.exhibit import Exhibit
 from monitor.keys.error import KeyStoreError
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.observe.metrics import Metrics
 from monitor.observe.notify import Notifier
 from monitor.pipeline import Ask, Settled
-from monitor.record import Record
+from monitor.record import Record, RulingRecord
 from monitor.store.managed import ManagedStore
 from monitor.wire.frame import NANOSECONDS, Frame
 
@@ -67,11 +68,22 @@ class KeyWork(Protocol):
     """Who holds the private keys (see ``keys.holder.KeyHolder``)."""
 
     alive: bool
+    refused: int
 
     def fileno(self) -> int: ...
     def send(self, number: int, request: UnwrapRequest) -> bool: ...
     def receive(self) -> list[tuple[int, UnwrapAnswer]]: ...
     def restart(self) -> None: ...
+
+
+class Keeper(Protocol):
+    """Who keeps evidence (see ``observe.evidence.EvidenceLog``)."""
+
+    required: bool
+    written: int
+    lost: int
+
+    def write(self, exhibits: Sequence[Exhibit]) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -96,8 +108,13 @@ class MeasuredStore:
     def commit(self) -> None:
         """See ``Store.commit``."""
         began = time.perf_counter()
-        self._commit()
-        self._metrics.commit.observe(time.perf_counter() - began)
+        try:
+            self._commit()
+        except StoreError:
+            self._metrics.commit_failures += 1
+            raise
+        finally:
+            self._metrics.commit.observe(time.perf_counter() - began)
 
 
 class Service:
@@ -108,6 +125,7 @@ class Service:
     :param keyholder: None where no keys are held.
     :param store: to be pruned and measured, None where that is left to others.
     :param report: told each batch of records and the time, after their verdicts.
+    :param evidence: keeps exhibits, before their verdicts are given.
     :param record: given each frame just before the core.
     :param on_reload: called in the loop after ``reload``; what it raises is logged.
     :param clock: nanoseconds since the epoch.
@@ -123,6 +141,7 @@ class Service:
         keyholder: KeyWork | None = None,
         store: ManagedStore | None = None,
         report: Callable[[Sequence[Record], int], None] = lambda records, now: None,
+        evidence: Keeper | None = None,
         record: Callable[[Frame], None] | None = None,
         on_reload: Callable[[], None] = lambda: None,
         notifier: Notifier | None = None,
@@ -135,6 +154,7 @@ class Service:
         self._keyholder = keyholder
         self._store = store
         self._report = report
+        self._evidence = evidence
         self._record = record
         self._on_reload = on_reload
         self._notifier = notifier or Notifier({})
@@ -207,7 +227,7 @@ class Service:
         """Feed one batch to the core; what needs no judging gets its verdict. How many packets there were."""
         arrivals = source.receive(now, self._batch)
         metrics, held = self._metrics, self._held
-        given: list[int] = []
+        given: list[tuple[int, RulingRecord | None]] = []
         for frame, packet in arrivals:
             metrics.packets[_protocol(frame.data)] += 1
             verdict = self._feed(frame)
@@ -215,7 +235,7 @@ class Service:
                 held[frame.number] = Held(packet, frame.time, now)
             else:
                 self._give(packet, verdict)
-                given.append(frame.time)
+                given.append((frame.time, None))
         self._observe_latency(given)
         if arrivals:
             metrics.batch.observe(len(arrivals))
@@ -250,6 +270,8 @@ class Service:
                 else:
                     self._answer(ask.number, UnwrapAnswer(None, refused=True))
         self._metrics.key_work_in_flight = len(self._asked)
+        if self._keyholder is not None:
+            self._metrics.key_work_refused = self._keyholder.refused
 
     def _answer(self, number: int, answer: UnwrapAnswer) -> None:
         try:
@@ -275,24 +297,38 @@ class Service:
         return bool(answers)
 
     def _settle(self, now: int) -> None:
-        """Commit, give the verdicts of what is ruled on, then tell of it."""
+        """Commit, keep evidence, give the verdicts of what is ruled on, then tell of it."""
         try:
             settled = self._core.settle()
         except Exception as error:
             # What it would have settled stays held, and is dropped when its time is up.
             self._unexpected(error)
             return
+        kept = self._keep([exhibit for each in settled for exhibit in each.exhibits])
         records: list[Record] = []
-        given: list[int] = []
+        given: list[tuple[int, RulingRecord | None]] = []
         for each in settled:
             held = self._held.pop(each.frame, None)
             if held is not None:
-                self._give(held.packet, each.verdict)
-                given.append(held.time)
+                self._give(held.packet, each.verdict if kept or not each.exhibits else Verdict.DENY)
+                given.append((held.time, _ruling(each.records)))
             records.extend(each.records)
         self._observe_latency(given)
         if records:
             self._tell(records, now)
+
+    def _keep(self, exhibits: Sequence[Exhibit]) -> bool:
+        """Write exhibits down; False where they are not, and must be."""
+        evidence = self._evidence
+        if evidence is None or not exhibits:
+            return True
+        try:
+            kept = evidence.write(exhibits)
+        except Exception as error:
+            self._unexpected(error)
+            kept = False
+        self._metrics.evidence_written, self._metrics.evidence_lost = evidence.written, evidence.lost
+        return kept or not evidence.required
 
     def _tell(self, records: list[Record], now: int) -> None:
         for record in records:
@@ -306,13 +342,13 @@ class Service:
         enforce(packet, verdict)
         self._metrics.verdicts[verdict] += 1
 
-    def _observe_latency(self, times: list[int]) -> None:
+    def _observe_latency(self, given: list[tuple[int, RulingRecord | None]]) -> None:
         """Count how long packets of these times took, their verdicts having just been given."""
-        if not times:
+        if not given:
             return
         now = self._clock()
-        for taken in times:
-            self._metrics.latency.observe(max(0, now - taken) / NANOSECONDS)
+        for taken, ruling in given:
+            self._metrics.latency.observe(max(0, now - taken) / NANOSECONDS, ruling)
 
     def _housekeep(self, now: int) -> None:
         """Between batches: drop what was held too long, prune, measure, tell the watchdog."""
@@ -396,6 +432,11 @@ class Service:
     def _wake(self) -> None:
         with suppress(OSError):  # Full: the loop is being woken as it is. Closed: it has ended.
             os.write(self._wake_sender, b"\0")
+
+
+def _ruling(records: Sequence[Record]) -> RulingRecord | None:
+    """The first ruling among what is told of a frame."""
+    return next((record for record in records if isinstance(record, RulingRecord)), None)
 
 
 def _protocol(packet: bytes) -> int:

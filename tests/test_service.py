@@ -163,6 +163,7 @@ class KeyHolder(Wakeable):
     def __init__(self) -> None:
         super().__init__()
         self.alive = True
+        self.refused = 0
         self.full = False
         self.sent: list[int] = []
         self.came = threading.Event()

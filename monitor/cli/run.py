@@ -27,7 +27,9 @@ from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
 from monitor.keys.holder import KeyHolder
 from monitor.observe import log as logs
+from monitor.observe.entry import EvidenceError
 from monitor.observe.events import EventFile, Teller
+from monitor.observe.evidence import EvidenceLog, signing_key
 from monitor.observe.exposition import Exporter
 from monitor.observe.metrics import Metrics
 from monitor.observe.notify import Notifier
@@ -53,6 +55,7 @@ class StartError(Exception):
 
 START_ERRORS = (
     ConfigError,
+    EvidenceError,
     KeyStoreError,
     QueueError,
     RegistryError,
@@ -132,6 +135,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         config.store.url, secret_check=secret_check(secret), durability=config.store.durability
     )
     stack.callback(store.close)
+    evidence = _evidence(config, stack)
     metrics = Metrics({number: partial(read_statistics, number) for number in numbers})
     pipeline = assemble(
         store=MeasuredStore(store, metrics),
@@ -141,6 +145,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         trust=TrustStore.load(config.keys.trust) if config.keys.trust else None,
         templates=config.templates.directory,
         retention=config.store.retention or _until_expiry(directory, time.time_ns()),
+        evidence=config.evidence.keep if evidence else None,
     )
     metrics.methods = pipeline.methods
     events = _events(config, stack)
@@ -154,6 +159,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         keyholder=keyholder,
         store=store,
         report=_reporter(events, metrics),
+        evidence=evidence,
         record=_recorder(options.record, stack),
         on_reload=events.reopen if events else lambda: None,
         notifier=Notifier(),
@@ -205,6 +211,23 @@ def _events(config: Config, stack: ExitStack) -> EventFile | None:
         raise StartError(f"events: {config.events.file}: {error.strerror} (mend [events] file)") from error
     stack.callback(events.close)
     return events
+
+
+def _evidence(config: Config, stack: ExitStack) -> EvidenceLog | None:
+    table = config.evidence
+    if table.directory is None:
+        return None
+    evidence = EvidenceLog(
+        table.directory,
+        signing_key(table.key),
+        limit=table.limit << 20,
+        durable=config.store.durability == "power",
+        required=table.required,
+    )
+    stack.callback(evidence.close)
+    head = evidence.head
+    log.info("evidence in %s follows entry %d:%s", table.directory, head.index, head.hash)
+    return evidence
 
 
 def _queues(numbers: Sequence[int], config: Config, stack: ExitStack) -> list[Queue]:

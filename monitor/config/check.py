@@ -56,6 +56,9 @@ def _files(loaded: Loaded) -> Iterator[str]:
     homes: list[tuple[KeyPath, Path]] = [(("secret", "file"), config.secret.file)]
     if config.events.file is not None:
         homes.append((("events", "file"), config.events.file))
+    if config.evidence.directory is not None:
+        homes.append((("evidence", "directory"), config.evidence.directory))
+        homes.append((("evidence", "key"), config.evidence.key))
     if config.store.url.startswith("sqlite:"):
         homes.append((("store", "url"), sqlite_path(config.store.url)))
     for key, file in homes:

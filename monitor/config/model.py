@@ -26,6 +26,7 @@ from monitor.config.quantity import (
 )
 from monitor.config.selector import PolicyList, Selector
 from monitor.exceptions import ExceptionName, Outcome
+from monitor.exhibit import Keep
 from monitor.store.managed import Durability
 from monitor.wire.frame import NANOSECONDS
 
@@ -230,6 +231,30 @@ class EventsTable(Table):
     file: FilePath | None = Field(default=None, description="File that they are appended to.")
 
 
+class EvidenceTable(Table):
+    """The evidence log: messages as they came, how they were ruled on, chained and signed."""
+
+    directory: FilePath | None = Field(
+        default=None, description="Where the log is, a directory of its own; none: nothing is kept."
+    )
+    keep: Keep = Field(
+        default=Keep.DENIALS,
+        description="Which messages: `denials`; `signed`, what bears a good signature too; or `all` that is"
+        " ruled on. A template's step may say otherwise.",
+    )
+    key: FilePath = Field(
+        default=STATE / "evidence.key",
+        description="Ed25519 private key (PEM) that entries are signed with. The daemon makes it where it is"
+        " missing.",
+    )
+    limit: Whole = Field(
+        default=10240, ge=1, description="Mebibytes that the log may take up. Beyond that nothing is kept."
+    )
+    required: Flag = Field(
+        default=False, description="Whether a message that should be kept, and cannot be, is dropped."
+    )
+
+
 class Config(Table):
     """All that the daemon is told. An empty file is valid."""
 
@@ -252,6 +277,7 @@ class Config(Table):
     templates: TemplatesTable = TemplatesTable()
     log: LogTable = LogTable()
     events: EventsTable = EventsTable()
+    evidence: EvidenceTable = EvidenceTable()
 
     _policies: PolicyList | None = PrivateAttr(None)
 

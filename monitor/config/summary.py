@@ -20,9 +20,15 @@ def summary(config: Config) -> list[str]:
         f"store     {store.url}: outlasts {outlasts}, records kept {kept}",
         f"secret    {config.secret.file}",
         f"keys      {keys.directory or 'none: envelopes are told apart unopened'}",
+        f"evidence  {_evidence(config)}",
         f"metrics   {config.metrics.listen or 'off'}",
         *(f"policy    {policy.name} ({taken}): {_asked(policy)}" for taken, policy in policies),
     ]
+
+
+def _evidence(config: Config) -> str:
+    evidence = config.evidence
+    return f"{evidence.keep} in {evidence.directory}" if evidence.directory else "none is kept"
 
 
 def _words(values: object) -> str:

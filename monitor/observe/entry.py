@@ -13,6 +13,7 @@ before it (64 zeros in the first). ``signature`` is Ed25519 over the line that `
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -28,6 +29,19 @@ _BEGIN = b'{"entry":'
 _END = re.compile(rb',"hash":"([0-9a-f]{64})","signature":"([A-Za-z0-9+/]{86}==)"\}')
 _END_LENGTH = len(',"hash":"","signature":""}') + 64 + 88
 _NAME = re.compile(r"evidence-(\d{16})\.jsonl")
+
+_FIELDS = {
+    "index": int,
+    "previous": str,
+    "time": int,
+    "source": str,
+    "source_port": int,
+    "destination": str,
+    "destination_port": int,
+    "transport": str,
+    "records": list,
+}
+"""Without which an entry is none."""
 
 
 class EvidenceError(Exception):
@@ -69,6 +83,11 @@ class Entry:
     """What the hash is over."""
     head: Head
     document: dict[str, Any]
+
+    @property
+    def intact(self) -> bool:
+        """Whether its octets are those that were hashed."""
+        return hashlib.sha256(self.octets).hexdigest() == self.head.hash
 
     @property
     def message(self) -> bytes:
@@ -114,9 +133,11 @@ def decode(line: bytes) -> Entry | None:
     try:
         document = json.loads(octets)
         entry = Entry(octets, Head(document["index"], end[1].decode(), _octets(end[2].decode())), document)
-        if type(entry.head.index) is not int or not isinstance(document["records"], list):
+        if not all(type(document[name]) is kind for name, kind in _FIELDS.items()):
             return None
-        _ = entry.message, entry.certificate, document["previous"]
+        if not (0 <= document["time"] < 1 << 63 and all(type(one) is dict for one in document["records"])):
+            return None
+        _ = entry.message, entry.certificate
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return entry
@@ -145,11 +166,10 @@ def lines(path: Path) -> Iterator[Line]:
         while octets := file.readline(MAX_LINE):
             number += 1
             end += len(octets)
-            whole = octets.endswith(b"\n")
             rest = octets
             while not rest.endswith(b"\n") and (rest := file.readline(MAX_LINE)):
                 end += len(rest)
-            yield Line(number, octets.removesuffix(b"\n"), end, whole)
+            yield Line(number, octets.removesuffix(b"\n"), end, octets.endswith(b"\n"))
 
 
 def _octets(text: str) -> bytes:

@@ -166,7 +166,8 @@ class EvidenceLog:
         return True
 
     def close(self) -> None:
-        """Close the files, and let others write."""
+        """Close the files, and let others write. The log tells where it ends: that can be held against it."""
+        log.info("evidence in %s ends with entry %d:%s", self._directory, self.head.index, self.head.hash)
         self._leave()
         os.close(self._head_file)
         os.close(self._lock)
