@@ -59,9 +59,9 @@ _FOLD = re.compile(rb"\r\n[ \t]++")
 _BLANK_FOLD = re.compile(rb"\r\n[ \t]++(?=\r\n|\Z)")
 _NUL = re.compile(rb"(?<!\\)\0")
 
-_PARAMETER = re.compile(rb";\s*+([^\s;=\"]*+)\s*+(?:=\s*+(\"(?:[^\"\\]|\\.)*+\"?|[^;\"]*+))?", re.DOTALL)
+_PARAMETER = re.compile(rb";\s*+([^\s;=\"]*+)\s*+(?:=\s*+(\"(?>(?:[^\"\\]|\\.)*)\"?|[^;\"]*+))?", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*+\"", re.DOTALL)
+_QUOTED = re.compile(rb"\"(?>(?:[^\"\\]|\\.)*)\"", re.DOTALL)
 
 
 def split(octets: bytes, troubles: Troubles) -> tuple[bytes, bytes, bool]:

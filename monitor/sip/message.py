@@ -23,15 +23,15 @@ _SINGLE = (
 """Header fields that stand once in a message and that a reading for keys rests on."""
 
 _USUAL_VIA = re.compile(
-    rb"SIP/2\.0/([A-Z]++) ([^\s;,:\[\]\"]++)(?::(\d{1,4}+))?+"
-    rb"(?:;rport)?+;branch=([!#-+\--:<-~]++)(?:;rport)?+"
+    rb"SIP/2\.0/([A-Z]++) ([^\s;,:\[\]\"]++)(?>(?::(\d{1,4}+))?)"
+    rb"(?>(?:;rport)?);branch=([!#-+\--:<-~]++)(?>(?:;rport)?)"
 )
 _VIA = re.compile(
-    rb"\s*+SIP\s*+/\s*+[^\s/,;]++\s*+/\s*+([^\s;,/]++)\s++(\[[^\]]*+\]|[^\s;,:\[]++)\s*+(?::\s*+(\d++))?+",
+    rb"\s*+SIP\s*+/\s*+[^\s/,;]++\s*+/\s*+([^\s;,/]++)\s++(\[[^\]]*+\]|[^\s;,:\[]++)\s*+(?>(?::\s*+(\d++))?)",
     re.IGNORECASE,
 )
 _VIA_PARAMETER = re.compile(
-    rb";\s*+(branch|received|rport)(?=[\s;=]|\Z)\s*+(?:=\s*+([^;\s]*+))?+", re.IGNORECASE
+    rb";\s*+(branch|received|rport)(?=[\s;=]|\Z)\s*+(?>(?:=\s*+([^;\s]*+))?)", re.IGNORECASE
 )
 _CSEQ = re.compile(rb"(\d++)\s*+(\S*+)(.*)", re.DOTALL)
 _MANDATORY = ("via", "from", "to", "call-id", "cseq")

@@ -7,11 +7,11 @@ from monitor.sip.header import parameters
 from monitor.sip.start_line import Troubles, text
 
 _USUAL = re.compile(
-    rb"(?:\"[^\"\\<>]*+\"[ \t]*+|[^<>\"]*+)<([!#-;=?-~]++)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]++))?+"
+    rb"(?:\"[^\"\\<>]*+\"[ \t]*+|[^<>\"]*+)<([!#-;=?-~]++)>(?>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]++))?)"
 )
 _ONLY_TAG = re.compile(rb"\s*+;\s*+tag\s*+=\s*+([A-Za-z0-9\-.!%*_+`'~]++)\s*+", re.IGNORECASE)
 _TAG = re.compile(rb"[^\s,;<>\"@]++")
-_QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*+\"", re.DOTALL)
+_QUOTED = re.compile(rb"\"(?>(?:[^\"\\]|\\.)*)\"", re.DOTALL)
 
 
 def parse(value: bytes, name: str, troubles: Troubles) -> tuple[str, str | None]:

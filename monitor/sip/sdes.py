@@ -59,10 +59,10 @@ class KeyMaterial:
     """Connection address and port of the media, None at session level, on hold or with port 0."""
 
 
-_KEY_PARAM = rb"inline:[A-Za-z0-9+/]++={0,2}+(?:\|(?:2\^)?+\d++(?!:))?+(?:\|\d++:\d++)?+"
+_KEY_PARAM = rb"inline:[A-Za-z0-9+/]++={0,2}+(?>(?:\|(?>(?:2\^)?)\d++(?!:))?)(?>(?:\|\d++:\d++)?)"
 _CRYPTO = re.compile(
-    rb"\d{1,9}+[ \t]++([A-Za-z0-9_]++)[ \t]++(" + _KEY_PARAM + rb"(?:;" + _KEY_PARAM + rb")*+)"
-    rb"(?:[ \t]++[!-~]++)*+[ \t]*+"
+    rb"\d{1,9}+[ \t]++([A-Za-z0-9_]++)[ \t]++(" + _KEY_PARAM + rb"(?>(?:;" + _KEY_PARAM + rb")*))"
+    rb"(?>(?:[ \t]++[!-~]++)*)[ \t]*+"
 )
 _INLINE = re.compile(rb"inline\s*+:\s*+([^|;\s]*+)", re.IGNORECASE)
 
