@@ -1,0 +1,69 @@
+"""What rulings tell of the media: which keys came where they must not, and whose call an endpoint is in."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from monitor.antireplay.observation import Endpoint, Tier
+from monitor.antireplay.ruling import Reason
+from monitor.record import RulingRecord
+from monitor.wire import address
+from monitor.wire.flow import Flow
+
+MAX_ENVELOPES = 200_000
+"""Fingerprints of envelopes whose keys are remembered; of further ones only their own keys are known."""
+MAX_ENDPOINTS = 65_536
+"""Media endpoints whose calls are remembered."""
+MAX_CALLS = 64
+"""Calls remembered of one endpoint; the oldest are forgotten."""
+
+_SUSPICIOUS = frozenset((str(Reason.DUPLICATE_KEY), str(Reason.REKEY_MISSING)))
+"""Alerts that tell of one key for two streams."""
+
+
+class Signalling:
+    """Hears the rulings of a run."""
+
+    def __init__(self) -> None:
+        self.suspects: dict[bytes, None] = {}
+        """Fingerprints of the master keys under which media may repeat its keystream, in the order found."""
+        self._held: dict[bytes, tuple[bytes, ...]] = {}
+        self._calls: dict[Endpoint, deque[tuple[int, str]]] = {}
+
+    def hear(self, record: RulingRecord) -> None:
+        """Take in one ruling."""
+        masters: list[bytes] = []
+        envelopes: list[bytes] = []
+        for sighting in record.sightings:
+            (masters if sighting.tier is Tier.MASTER_KEY else envelopes).append(sighting.fingerprint)
+            self._locate(sighting.endpoints, record)
+        if record.denies or _SUSPICIOUS.intersection(record.alerts):
+            # An envelope that is denied is not opened: it holds what it held when it first came.
+            held = (key for envelope in envelopes for key in self._held.get(envelope, ()))
+            self.suspects.update(dict.fromkeys((*masters, *held)))
+        elif masters and len(self._held) < MAX_ENVELOPES:
+            for envelope in envelopes:
+                self._held.setdefault(envelope, tuple(masters))
+
+    def _locate(self, endpoints: Iterable[Endpoint], record: RulingRecord) -> None:
+        for endpoint in endpoints:
+            calls = self._calls.get(endpoint)
+            if calls is None:
+                if len(self._calls) >= MAX_ENDPOINTS:
+                    continue
+                calls = self._calls[endpoint] = deque(maxlen=MAX_CALLS)
+            if not calls or calls[-1][1] != record.call_id:
+                calls.append((record.time, record.call_id))
+
+    def call_of(self, flow: Flow, time: int) -> str:
+        """The Call-ID of the call that media of a flow belongs to, empty where no description names its ends.
+
+        Of several calls it is the one that an end was last named in before ``time``.
+        """
+        ends = ((flow.destination, flow.destination_port), (flow.source, flow.source_port))
+        named = [
+            call
+            for host, port in ends
+            for call in self._calls.get((address.text(host), port), ())
+            if call[0] <= time
+        ]
+        return max(named, key=lambda call: call[0], default=(0, ""))[1]
