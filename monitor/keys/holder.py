@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from monitor.keys import confinement, protocol, ring
 from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
+from monitor.keys.fair import FairQueue
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 
 MAX_PENDING = 1024
@@ -47,14 +47,11 @@ class KeyHolder:
         self._path = path
         self._workers = workers
         self._user = user
-        self._waiting: dict[bytes, deque[tuple[int, bytes]]] = {}
-        """By source; the first source is the next to be served. No deque is empty."""
-        self._pending_source: dict[bytes, int] = {}
-        self._under_way: dict[int, bytes] = {}
-        """Number to source."""
-        self._waiting_count = 0
+        self._queue = FairQueue(MAX_PENDING, MAX_PENDING_SOURCE)
+        self._displaced: list[int] = []
+        """Requests that were taken and then had to make room for another source."""
         self.refused = 0
-        """Requests that were not taken since the keyholder was made, because a limit was hit."""
+        """Requests that were not done since the keyholder was made, because a limit was hit."""
         self._start()
 
     def _start(self) -> None:
@@ -105,30 +102,30 @@ class KeyHolder:
 
     def __len__(self) -> int:
         """Requests that wait or are under way."""
-        return self._waiting_count + len(self._under_way)
+        return len(self._queue)
 
     def send(self, number: int, request: UnwrapRequest) -> bool:
         """Ask. False where nothing was taken, because a limit was hit or the keyholder has gone.
 
         :param number: comes back with the answer; it must not be one that is still pending.
         """
-        source = request.source
-        of_source = self._pending_source.get(source, 0)
         if not self.alive:
             return False
         packet = protocol.encode_request(number, request)
-        if len(self) >= MAX_PENDING or of_source >= MAX_PENDING_SOURCE or len(packet) > protocol.MAX_PACKET:
+        fits = len(packet) <= protocol.MAX_PACKET
+        refused = self._queue.put(request.source, number, packet) if fits else number
+        if refused is not None:
             self.refused += 1
-            return False
-        self._pending_source[source] = of_source + 1
-        self._waiting.setdefault(source, deque()).append((number, packet))
-        self._waiting_count += 1
+            if refused == number:
+                return False
+            self._displaced.append(refused)
         self._feed()
         return True
 
     def receive(self) -> list[tuple[int, UnwrapAnswer]]:
         """The answers that have come. When the keyholder goes, all that is pending is answered None."""
-        answers: list[tuple[int, UnwrapAnswer]] = []
+        answers = [(number, UnwrapAnswer(None, refused=True)) for number in self._displaced]
+        self._displaced.clear()
         while self.alive:
             try:
                 packet = self._socket.recv(protocol.MAX_PACKET)
@@ -139,7 +136,7 @@ class KeyHolder:
             if not packet:
                 return answers + self._bury()
             number, answer = protocol.decode_answer(packet)
-            self._settle(self._under_way.pop(number))
+            self._queue.end(number)
             answers.append((number, answer))
         self._feed()
         return answers
@@ -164,33 +161,15 @@ class KeyHolder:
 
     def _feed(self) -> None:
         """Pass on what waits, a source after the other, as long as a worker has nothing to do next."""
-        while self._waiting and len(self._under_way) < 2 * self._workers:
-            source, queue = next(iter(self._waiting.items()))
-            number, packet = queue[0]
+        while self._queue.under_way < 2 * self._workers and (packet := self._queue.peek()) is not None:
             try:
                 self._socket.send(packet)
             except OSError:  # full, or gone: then receive() finds out
                 return
-            queue.popleft()
-            self._waiting_count -= 1
-            self._under_way[number] = source
-            del self._waiting[source]
-            if queue:
-                self._waiting[source] = queue
-
-    def _settle(self, source: bytes) -> None:
-        left = self._pending_source[source] - 1
-        if left:
-            self._pending_source[source] = left
-        else:
-            del self._pending_source[source]
+            self._queue.begin()
 
     def _bury(self) -> list[tuple[int, UnwrapAnswer]]:
-        numbers = [*self._under_way, *(number for queue in self._waiting.values() for number, _ in queue)]
-        self._under_way.clear()
-        self._waiting.clear()
-        self._pending_source.clear()
-        self._waiting_count = 0
+        numbers = self._queue.clear()
         self.close()
         return [(number, UnwrapAnswer(None)) for number in numbers]
 

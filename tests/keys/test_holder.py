@@ -130,6 +130,17 @@ def test_the_queue_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert len(collect(held, 8)) == 8
 
 
+def test_a_crowd_makes_room_for_who_comes_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holder, "MAX_PENDING", 6)
+    with running(folder) as held:
+        assert all(held.send(number, wrapped(b"\x0a\0\0\1")) for number in range(6))
+        assert held.send(10, wrapped(b"\x0a\0\0\2"))
+        answers = dict(collect(held, 7))
+        assert answers[5] == UnwrapAnswer(None, refused=True)
+        assert answers[10] == UnwrapAnswer(SECRET)
+        assert [answer.refused for answer in answers.values()].count(True) == held.refused == 1
+
+
 def test_requests_that_are_too_large_are_refused(folder: Path) -> None:
     with running(folder) as held:
         large = Recipient("ktri", bytes(70_000), Algorithm("1.2.840.113549.1.1.1"), b"\x30\0", 1)
