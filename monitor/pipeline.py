@@ -31,6 +31,7 @@ from monitor.sip.message import Message
 from monitor.toolbox.case import Case, Denied
 from monitor.toolbox.engine import Compiled, Engine, Interpretation
 from monitor.toolbox.layer import Layer
+from monitor.toolbox.template import Template
 from monitor.toolbox.tool import Databases
 from monitor.wire.decoder import Decoder
 from monitor.wire.flow import Datagram, Flow, Segment, WireError
@@ -158,14 +159,14 @@ class Pipeline:
     counts: Counter[str]
     """``messages``: read; ``overtaken``: that waited for an earlier one; ``spans``: streams with too many
     denied stretches; ``unfollowed``: without key material, of which the store did not take notice."""
-    methods: Counter[str]
-    """Messages by method, those of methods that are not registered as ``other``."""
+    messages: Counter[tuple[str, ...]]
+    """Messages by transport and method, those of methods that are not registered as ``other``."""
 
     def __init__(self, engine: Engine, databases: Databases, policies: Policies) -> None:
         self._engine, self._policies = engine, policies
         self._associations, self._hashes = databases.associations, databases.hashes
         self.decoder, self.streams = Decoder(), Streams()
-        self.counts, self.methods = Counter(), Counter()
+        self.counts, self.messages = Counter(), Counter()
         self._tickets: list[_Ticket] = []
         self._asks: list[Ask] = []
         self._asked: dict[int, _Job] = {}
@@ -174,6 +175,11 @@ class Pipeline:
         self._order: Sequencer[_Job] = Sequencer()
         self.heard: Callable[[Message, Frame, Flow], None] | None = None
         """Is told every SIP message, whether or not there is anything in it to rule on."""
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """The templates in force, in the order in which they are tried."""
+        return self._engine.templates
 
     @property
     def waiting(self) -> int:
@@ -317,7 +323,7 @@ class Pipeline:
             fate.decided, fate.denied = True, self._raise(ticket, flow, error)
             return
         self.counts["messages"] += 1
-        self.methods[message.method if message.method in METHODS else "other"] += 1
+        self.messages[flow.transport, message.method if message.method in METHODS else "other"] += 1
         if self.heard is not None:
             self.heard(message, ticket.frame, flow)
         job = self._open(raw, message, ticket, flow, fate)

@@ -192,6 +192,7 @@ class Service:
         :raises QueueError: the queue failed for good.
         """
         try:
+            self._metrics.loaded = self._clock()
             self._notifier.ready(self._status())
             while not self._stopping:
                 self._turn()
@@ -365,8 +366,10 @@ class Service:
             except StoreError as error:
                 self._metrics.store_records = self._metrics.store_bytes = None
                 log.debug("the store cannot be measured: %s", error)
-        if self._keyholder is not None and not self._keyholder.alive:
-            self._revive(self._keyholder)
+        if self._keyholder is not None:
+            if not self._keyholder.alive:
+                self._revive(self._keyholder)
+            self._metrics.keyholder_up = self._keyholder.alive
         interval = self._notifier.watchdog_interval
         if interval is not None and time.monotonic() >= self._alive_due:
             self._alive_due = time.monotonic() + interval
@@ -417,10 +420,11 @@ class Service:
         self._notifier.reloading()
         try:
             self._on_reload()
-            self._metrics.reloads["success",] += 1
         except Exception as error:
-            self._metrics.reloads["failure",] += 1
+            self._metrics.count_reload(False, self._clock())
             log.error("the reload failed, all goes on as before: %s", error)
+        else:
+            self._metrics.count_reload(True, self._clock())
         self._notifier.ready(self._status())
 
     def _unexpected(self, error: Exception) -> None:

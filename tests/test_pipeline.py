@@ -136,7 +136,7 @@ def test_methods_of_strangers_are_counted_together() -> None:
         method = b"X%d" % number
         core.feed(tape.frame(udp(BOB, ALICE, invite(b"").replace(b"INVITE", method))))
     core.feed(tape.frame(udp(BOB, ALICE, invite(b""))))
-    assert core.methods == {"other": 20, "INVITE": 1}
+    assert core.messages == {("udp", "other"): 20, ("udp", "INVITE"): 1}
 
 
 class TestWaiting:

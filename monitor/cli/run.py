@@ -23,16 +23,20 @@ from monitor.config.load import DEFAULT_PATH, load
 from monitor.config.model import Config
 from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, secret_check, site_secret
+from monitor.config.selector import Selector
 from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
 from monitor.keys.holder import KeyHolder
 from monitor.observe import log as logs
+from monitor.observe.certificates import expiries
 from monitor.observe.entry import EvidenceError
 from monitor.observe.events import EventFile, Teller
 from monitor.observe.evidence import EvidenceLog, signing_key
 from monitor.observe.exposition import Exporter
 from monitor.observe.metrics import Metrics
 from monitor.observe.notify import Notifier
+from monitor.observe.version import version_of
+from monitor.pipeline import Pipeline
 from monitor.record import Record
 from monitor.service import MeasuredStore, Service
 from monitor.store.location import open_store
@@ -147,7 +151,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         retention=config.store.retention or _until_expiry(directory, time.time_ns()),
         evidence=config.evidence.keep if evidence else None,
     )
-    metrics.methods = pipeline.methods
+    _describe(metrics, config, pipeline, directory)
     events = _events(config, stack)
     queues = _queues(numbers, config, stack)
     _export(metrics, config, stack)
@@ -191,6 +195,20 @@ def _keyholder(path: Path | None, workers: int, stack: ExitStack) -> KeyHolder |
     for warning in keyholder.warnings:
         log.warning("%s", warning)
     return keyholder
+
+
+def _describe(metrics: Metrics, config: Config, pipeline: Pipeline, directory: Directory) -> None:
+    """Tell the metrics what there is to count, and what is in force."""
+    default, entries, templates = config.policies.default, config.policies.entries, pipeline.templates
+    policies = {policy.name: (selector, policy) for selector, policy in (*entries, (Selector(), default))}
+    metrics.expect(policies, sorted({template.enforce for template in templates}))
+    metrics.policies = {(name, version_of(policy)): 1 for name, policy in policies.items()}
+    metrics.templates = {(template.name, version_of(template)): 1 for template in templates}
+    held = (certificate for holding in directory.holdings for certificate in holding.certificates)
+    metrics.certificates = expiries(held, time.time_ns())
+    metrics.queue_limit = config.queue.length
+    metrics.messages = pipeline.messages
+    metrics.core = (pipeline.counts, pipeline.decoder.counts, pipeline.streams.counts)
 
 
 def _until_expiry(directory: Directory, now: int) -> int:

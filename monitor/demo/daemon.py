@@ -27,7 +27,9 @@ SHOWN = (
     "replay_monitor_exceptions_total",
     "replay_monitor_alerts_total",
 )
-"""The metrics that the demonstration ends with."""
+"""The metrics that the demonstration ends with, where there is something to tell."""
+HIDDEN = ("policy", "enforced")
+"""Labels that say the same throughout the demonstration."""
 
 
 def command(*arguments: str) -> list[str]:
@@ -134,7 +136,7 @@ listen = "127.0.0.1:{PORT}"
             sample.name + _labels(sample.labels): sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if sample.name in SHOWN
+            if sample.name in SHOWN and sample.value
         }
 
     def rulings(self, reason: str) -> float:
@@ -144,7 +146,7 @@ listen = "127.0.0.1:{PORT}"
 
 
 def _labels(labels: dict[str, str]) -> str:
-    shown = [f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "policy"]
+    shown = [f'{name}="{value}"' for name, value in sorted(labels.items()) if name not in HIDDEN]
     return f"{{{','.join(shown)}}}" if shown else ""
 
 

@@ -4,6 +4,7 @@
 """
 
 import platform
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,10 +21,20 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
+from monitor.observe.certificates import MAX_CERTIFICATES
+from monitor.observe.denials import MAX_DENIALS
 from monitor.observe.metrics import Histogram, Labels, Metrics
+from monitor.record import RulingRecord, seconds
+from monitor.wire import address
 
 Value = float | None | Histogram | Mapping[Labels, float]
+
+CALL_ID = 60
+"""Characters of a Call-ID in an exemplar: OpenMetrics has room for 128 in all labels together."""
+_UNSAFE = re.compile(r"[^A-Za-z0-9.@_:+~-]")
+"""What is left out of a Call-ID there: readers of exemplars differ in what they take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,8 @@ class Family:
     read: Callable[[Metrics], Value]
     """None: nothing to tell, and the metric is left out."""
     labels: Labels = ()
+    examples: Callable[[Metrics], Mapping[Labels, RulingRecord]] = lambda _: {}
+    """The last message behind a value, by its labels."""
 
     def metric(self, metrics: Metrics) -> Metric | None:
         """The metric with its values as they are now."""
@@ -43,13 +56,42 @@ class Family:
         if value is None:
             return None
         if isinstance(value, Histogram):
-            return HistogramMetricFamily(self.name, self.help, buckets=value.buckets(), sum_value=value.total)
-        make = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
-        family = make(self.name, self.help, labels=self.labels)
+            histogram = HistogramMetricFamily(self.name, self.help)
+            histogram.add_metric((), _buckets(value), value.total)
+            return histogram
         samples: dict[Labels, float] = dict(value) if isinstance(value, Mapping) else {(): value}
+        if self.kind == "gauge":
+            gauge = GaugeMetricFamily(self.name, self.help, labels=self.labels)
+            for labels, number in samples.items():
+                gauge.add_metric(labels, number)
+            return gauge
+        counter = CounterMetricFamily(self.name, self.help, labels=self.labels)
+        examples = self.examples(metrics)
         for labels, number in samples.items():
-            family.add_metric(labels, number)
-        return family
+            example = examples.get(labels)
+            counter.add_metric(labels, number, exemplar=_exemplar(1, example) if example else None)
+        return counter
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    """Cumulative counts by bound, as the exposition format has them."""
+    cumulative = 0
+    buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+    bounds = (*map(str, map(float, histogram.bounds)), "+Inf")
+    for bound, count, example in zip(bounds, list(histogram.counts), histogram.examples, strict=True):
+        cumulative += count
+        buckets.append((bound, cumulative, _exemplar(*example)) if example else (bound, cumulative))
+    return buckets
+
+
+def _exemplar(value: float, record: RulingRecord) -> Exemplar:
+    """What leads from a point of a graph to the event of a message."""
+    labels = {
+        "spi": record.spi[0] if record.spi else "",
+        "source": address.text(record.source),
+        "call_id": _UNSAFE.sub("", record.call_id[:CALL_ID]),
+    }
+    return Exemplar(labels, value, seconds(record.time))
 
 
 def _version() -> str:
@@ -77,16 +119,19 @@ FAMILIES = (
     Family(
         "replay_monitor_messages_total",
         "counter",
-        "SIP messages read, by method, for responses that of the CSeq.",
-        Metrics.messages_by_method,
-        ("method",),
+        "SIP messages read, by transport and method, for responses that of the CSeq; `other` is none of"
+        " those that are registered.",
+        lambda metrics: metrics.messages,
+        ("transport", "method"),
     ),
     Family(
         "replay_monitor_rulings_total",
         "counter",
-        "Rulings, by their one reason, its verdict and the policy that took the message.",
+        "Rulings, by their one reason, its verdict, the policy that took the message, and whether a denial"
+        " takes effect (`enforced`): where a template only observes, it does not.",
         lambda metrics: metrics.rulings,
-        ("reason", "verdict", "policy"),
+        ("reason", "verdict", "policy", "enforced"),
+        lambda metrics: metrics.examples,
     ),
     Family(
         "replay_monitor_exceptions_total",
@@ -101,6 +146,21 @@ FAMILIES = (
         "Alerts of accepted and denied messages, by name.",
         lambda metrics: metrics.alerts,
         ("alert",),
+    ),
+    Family(
+        "replay_monitor_source_denials_total",
+        "counter",
+        "Messages denied, by source (IPv6 by its /64) and by the reason or exception. At most"
+        f" {MAX_DENIALS} pairs are told apart, each until an hour of silence; what comes beyond is `other`.",
+        lambda metrics: {pair: each.count for pair, each in metrics.denials.tallies().items()},
+        ("source", "reason"),
+    ),
+    Family(
+        "replay_monitor_source_last_denial_timestamp_seconds",
+        "gauge",
+        "When a message of that source was last denied for that reason.",
+        lambda metrics: {pair: seconds(each.last) for pair, each in metrics.denials.tallies().items()},
+        ("source", "reason"),
     ),
     Family(
         "replay_monitor_verdict_latency_seconds",
@@ -121,6 +181,12 @@ FAMILIES = (
         lambda metrics: metrics.commit,
     ),
     Family(
+        "replay_monitor_commit_failures_total",
+        "counter",
+        "Commits that failed: nothing that they were to remember was accepted.",
+        lambda metrics: metrics.commit_failures,
+    ),
+    Family(
         "replay_monitor_key_work_seconds",
         "histogram",
         "From a private-key operation being asked of the keyholder to its answer.",
@@ -131,6 +197,18 @@ FAMILIES = (
         "gauge",
         "Private-key operations that the keyholder has not answered yet.",
         lambda metrics: metrics.key_work_in_flight,
+    ),
+    Family(
+        "replay_monitor_key_work_refused_total",
+        "counter",
+        "Private-key operations that the keyholder did not take on, because a limit was hit.",
+        lambda metrics: metrics.key_work_refused,
+    ),
+    Family(
+        "replay_monitor_keyholder_up",
+        "gauge",
+        "Whether the keyholder runs, 1 or 0; left out where no private keys are held.",
+        lambda metrics: metrics.keyholder_up,
     ),
     Family(
         "replay_monitor_held_packets",
@@ -149,6 +227,13 @@ FAMILIES = (
         "gauge",
         "Packets in the kernel's queue that have no verdict yet.",
         lambda metrics: metrics.by_queue("length"),
+        ("queue",),
+    ),
+    Family(
+        "replay_monitor_queue_limit",
+        "gauge",
+        "Packets that may wait in the kernel's queue.",
+        Metrics.queue_limits,
         ("queue",),
     ),
     Family(
@@ -196,6 +281,18 @@ FAMILIES = (
         lambda metrics: metrics.events_lost,
     ),
     Family(
+        "replay_monitor_evidence_written_total",
+        "counter",
+        "Messages that were kept as evidence.",
+        lambda metrics: metrics.evidence_written,
+    ),
+    Family(
+        "replay_monitor_evidence_lost_total",
+        "counter",
+        "Messages that should have been kept as evidence and could not be.",
+        lambda metrics: metrics.evidence_lost,
+    ),
+    Family(
         "replay_monitor_reloads_total",
         "counter",
         "Reloads of the configuration, by result.",
@@ -203,11 +300,53 @@ FAMILIES = (
         ("result",),
     ),
     Family(
+        "replay_monitor_last_reload_successful",
+        "gauge",
+        "Whether the last reload succeeded, 1 or 0; 1 where there was none.",
+        lambda metrics: metrics.last_reload_successful,
+    ),
+    Family(
+        "replay_monitor_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When the configuration in force was loaded, by the start or by a reload.",
+        lambda metrics: None if metrics.loaded is None else seconds(metrics.loaded),
+    ),
+    Family(
+        "replay_monitor_template_info",
+        "gauge",
+        "1 for each template in force; its version is equal wherever it says the same.",
+        lambda metrics: metrics.templates,
+        ("template", "version"),
+    ),
+    Family(
+        "replay_monitor_policy_info",
+        "gauge",
+        "1 for each policy in force, with what it takes; its version is equal wherever it says the same.",
+        lambda metrics: metrics.policies,
+        ("policy", "version"),
+    ),
+    Family(
+        "replay_monitor_certificate_expiry_timestamp_seconds",
+        "gauge",
+        f"When a certificate of a private key held expires: for up to {MAX_CERTIFICATES} of them, those first"
+        " that expire next.",
+        lambda metrics: metrics.certificates,
+        ("subject", "serial"),
+    ),
+    Family(
+        "replay_monitor_core_events_total",
+        "counter",
+        "What the core counts of its work: fragments and streams that were put together or given up, limits"
+        " that were hit, messages that waited for an earlier one.",
+        Metrics.core_events,
+        ("event",),
+    ),
+    Family(
         "replay_monitor_unexpected_errors_total",
         "counter",
-        "Errors that are mistakes of this program, by class; each packet concerned was dropped.",
-        lambda metrics: metrics.unexpected,
-        ("kind",),
+        "Errors that are mistakes of this program; each packet concerned was dropped, and the log has the"
+        " first of each class.",
+        lambda metrics: sum(metrics.unexpected.copy().values()),
     ),
     Family(
         "replay_monitor_build_info",

@@ -72,12 +72,13 @@ class Engine:
     """
 
     def __init__(self, templates: Sequence[Template], registry: Registry, databases: Databases) -> None:
-        self._templates = [_compile(template, registry, databases) for template in templates]
+        self.templates = tuple(templates)
+        self._compiled = [_compile(template, registry, databases) for template in templates]
 
     def choose(self, layers: Sequence[Layer], case: Case) -> Compiled | None:
         """The template for a message that shows these layers; None where no template takes it."""
         kinds = frozenset(layer.kind for layer in layers)
-        for compiled in self._templates:
+        for compiled in self._compiled:
             if compiled.template.match.takes(kinds, case.message, case.facts.source):
                 return compiled
         return None
