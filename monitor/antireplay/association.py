@@ -8,12 +8,15 @@ from monitor.antireplay.observation import Endpoint, Observation, Tier
 from monitor.antireplay.table import StoreError
 from monitor.antireplay.window import Seen, Window
 
-VERSION = 2
-"""Of the record's form; the first item of each record. Version 1, whose legs have no Call-ID, is read too."""
-MAX_LEGS = 4
+VERSION = 3
+"""Of the record's form; the first item of each record. Earlier ones are read too: 1, whose legs have no
+Call-ID, and 2, whose legs have one destination."""
+MAX_LEGS = 8
 """Hops and B2BUA legs that one fingerprint may be seen on."""
 MAX_ENDPOINTS = 16
 """Media endpoints remembered of one key."""
+MAX_DESTINATIONS = 8
+"""Addresses remembered that a leg's messages went to."""
 CALL_ID_SHOWN = 128
 """Characters of the Call-ID kept for people."""
 
@@ -31,9 +34,10 @@ class Leg:
     peer: str | None
     """The other party; None while the key was only seen in a request outside a dialog."""
     source: bytes
-    destination: bytes
+    destinations: tuple[bytes, ...]
+    """Where its messages went, hop by hop and fork by fork."""
     first: int
-    """Nanoseconds since the epoch."""
+    """Nanoseconds since the epoch; of a further hop's leg, that of the leg before it."""
     own: Window
     """Over the sender's requests."""
     answers: Window
@@ -43,8 +47,8 @@ class Leg:
     """Shown to people, never compared."""
 
     @classmethod
-    def of(cls, seen: Observation) -> Self:
-        """The leg that a first sighting opens."""
+    def of(cls, seen: Observation, first: int | None = None) -> Self:
+        """The leg that a sighting opens."""
         window = Window().with_message(seen.transaction, seen.time)
         own, answers = (window, Window()) if seen.transaction.status is None else (Window(), window)
         return cls(
@@ -52,8 +56,8 @@ class Leg:
             seen.sender,
             seen.peer,
             seen.source,
-            seen.destination,
-            seen.time,
+            (seen.destination,),
+            seen.time if first is None else first,
             own,
             answers,
             seen.endpoints[:MAX_ENDPOINTS],
@@ -77,12 +81,18 @@ class Leg:
 
     def with_message(self, seen: Observation) -> Self:
         """The leg after one more accepted message."""
-        leg = self.with_window(seen, self.window(seen).with_message(seen.transaction, seen.time))
+        window = self.window(seen).with_message(seen.transaction, seen.time)
         return replace(
-            leg,
-            peer=leg.peer if leg.peer is not None else _settled_peer(seen),
-            endpoints=seen.endpoints[:MAX_ENDPOINTS] or leg.endpoints,
+            self.with_window(seen, window).with_destination(seen.destination),
+            peer=self.peer if self.peer is not None else _settled_peer(seen),
+            endpoints=seen.endpoints[:MAX_ENDPOINTS] or self.endpoints,
         )
+
+    def with_destination(self, destination: bytes) -> Self:
+        """The leg after a message went on to ``destination``."""
+        if destination in self.destinations or len(self.destinations) >= MAX_DESTINATIONS:
+            return self
+        return replace(self, destinations=(*self.destinations, destination))
 
     def same_dialog(self, seen: Observation) -> bool:
         """Whether the message names this leg's dialog, from whichever side."""
@@ -145,7 +155,7 @@ class Association:
                 leg.sender,
                 leg.peer,
                 leg.source.hex(),
-                leg.destination.hex(),
+                ",".join(destination.hex() for destination in leg.destinations),
                 leg.first,
                 _plain(leg.own),
                 _plain(leg.answers),
@@ -165,7 +175,7 @@ class Association:
         """
         try:
             version, tier, legs, paired, held = json.loads(record)
-            if version not in (1, VERSION):
+            if version not in range(1, VERSION + 1):
                 raise RecordError(f"association record of version {version}, this program reads {VERSION}")
             return cls(Tier(tier), tuple(map(_leg, legs)), bool(paired), held.encode("ascii"))
         except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -209,13 +219,13 @@ def _window(items: list[Any]) -> Window:
 
 
 def _leg(items: list[Any]) -> Leg:
-    call, sender, peer, source, destination, first, own, answers, endpoints, *call_id = items
+    call, sender, peer, source, destinations, first, own, answers, endpoints, *call_id = items
     return Leg(
         bytes.fromhex(call),
         sender,
         peer,
         bytes.fromhex(source),
-        bytes.fromhex(destination),
+        tuple(map(bytes.fromhex, destinations.split(","))),
         first,
         _window(own),
         _window(answers),

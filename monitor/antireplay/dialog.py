@@ -11,14 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from monitor.antireplay.association import CALL_ID_SHOWN, RecordError
-from monitor.antireplay.observation import DialogView
+from monitor.antireplay.observation import DialogView, T, is_tagged
 from monitor.antireplay.policy import Policy
 
-VERSION = 1
+VERSION = 2
+"""Version 1, whose INVITEs tell of no ways, is read too."""
 MAX_OTHERS = 16
 """Forks remembered of one call; a further one counts as unknown."""
 MAX_BOUND = 16
 """Addresses bound to one call."""
+MAX_WAYS = 16
+"""Ways remembered of one INVITE; it fails without those beyond."""
+OPEN, CANCELLED = 0, 1
 RETRIED = frozenset({401, 407, 422, 491})
 """Final responses that ask for another try and so end nothing (RFC 3261 §22.2, RFC 4028 §6, §14.1)."""
 
@@ -30,6 +34,8 @@ class Event:
     method: str
     cseq: int
     status: int | None
+    branch: int
+    """``branch_hash`` of the topmost Via."""
     requester: str
     """Party of the From."""
     responder: str | None
@@ -44,10 +50,40 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """The last INVITE of one party."""
+    """The last INVITE of one party, and the ways it took: behind a proxy it may be seen on several."""
 
     cseq: int
     closed: int | None = None
+    """When it had its final response: a 2xx, or a failure on each way."""
+    ways: tuple[tuple[int, int], ...] = ()
+    """Top Via branches, with the final response on each, ``OPEN`` or ``CANCELLED`` before that."""
+
+    def on(self, branch: int) -> Self:
+        """The INVITE once it is known to have gone this way."""
+        if len(self.ways) >= MAX_WAYS or any(branch == way for way, _ in self.ways):
+            return self
+        return replace(self, ways=(*self.ways, (branch, OPEN)))
+
+    def cancelled(self, branch: int) -> Self:
+        """After a CANCEL, which has the branch of its INVITE (RFC 3261 §9.1)."""
+        return replace(self, ways=self._with(branch, CANCELLED))
+
+    def answered(self, branch: int, status: int, time: int) -> Self:
+        """After a response."""
+        invite = self.on(branch)
+        if status < 200:
+            return invite
+        invite = replace(invite, ways=invite._with(branch, status))
+        over = status < 300 or all(end >= 200 for _, end in invite.ways)
+        return replace(invite, closed=time) if over and self.closed is None else invite
+
+    @property
+    def failed(self) -> bool:
+        """Whether it came to nothing on every way, and nobody was asked to try again."""
+        return all(end == CANCELLED or (end >= 300 and end not in RETRIED) for _, end in self.ways)
+
+    def _with(self, branch: int, end: int) -> tuple[tuple[int, int], ...]:
+        return tuple((way, end if way == branch and was < 200 else was) for way, was in self.ways)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +112,7 @@ class Dialog:
         return cls(
             call_id[:CALL_ID_SHOWN],
             event.requester,
-            (event.source,),
+            (event.source, event.destination),
             confirmed=event.status is None and event.responder is not None,
         )
 
@@ -93,7 +129,7 @@ class Dialog:
         ended = dict(self.ended)
         if other is not None and other in ended:
             end: int | None = ended[other]
-        elif self.failed is not None:
+        elif self.failed is not None and (other is None or not self.others or other in self.others):
             end = self.failed
         elif ended and all(each in ended for each in self.others):
             end = max(ended.values())
@@ -105,6 +141,7 @@ class Dialog:
             end,
             invite.cseq if invite else None,
             invite.closed if invite else None,
+            self.confirmed and all(map(is_tagged, self.others)),
         )
 
     def after(self, event: Event, policy: Policy) -> Self:
@@ -132,14 +169,12 @@ class Dialog:
         dialog = self
         if event.method == "INVITE":
             invite = dict(self.invites).get(event.requester)
-            if invite is None or event.cseq > invite.cseq:
-                dialog = dialog._with_invite(event.requester, Invite(event.cseq))
-                if event.responder is None:
-                    dialog = replace(dialog, initial=event.cseq, failed=None)
-        elif event.method == "BYE" and other is not None and other not in dict(self.ended):
-            return replace(self, ended=(*self.ended[-MAX_OTHERS + 1 :], (other, event.time)))
+            if invite is None or event.cseq >= invite.cseq:
+                dialog = dialog._invite(event, invite)
+        elif event.method == "BYE" and other is not None:
+            return self if self.others and other not in self.others else self._end(other, event.time)
         elif event.method == "CANCEL" and event.cseq == self.initial:
-            return dialog._fail(event.time)
+            return dialog._cancel(event)
         if other is not None and not dialog.others:
             dialog = replace(dialog, others=(other,))
         return dialog
@@ -152,20 +187,47 @@ class Dialog:
         if status < 300 and other is not None and other not in self.others and len(self.others) < MAX_OTHERS:
             dialog = replace(dialog, others=(*dialog.others, other))
         invite = dict(dialog.invites).get(event.requester)
+        if invite is not None and event.cseq < invite.cseq:
+            return dialog
         if invite is None or event.cseq > invite.cseq:
             invite = Invite(event.cseq)
-            dialog = dialog._with_invite(event.requester, invite)
-        of_initial = event.requester == self.initiator and not self.confirmed
-        if status >= 200 and invite.cseq == event.cseq and invite.closed is None:
-            dialog = dialog._with_invite(event.requester, replace(invite, closed=event.time))
-        if 200 <= status < 300 and of_initial:
+        invite = invite.answered(event.branch, status, event.time)
+        dialog = dialog._with_invite(event.requester, invite)
+        if event.requester != self.initiator or event.cseq < self.initial:
+            return dialog
+        if 200 <= status < 300:
             return replace(dialog, confirmed=True, failed=None)
-        if status >= 300 and of_initial and status not in RETRIED and event.cseq >= self.initial:
-            return dialog._fail(event.time)
-        return dialog
+        return dialog._weigh(invite, event.time)
 
-    def _fail(self, time: int) -> Self:
-        return self if self.confirmed or self.failed is not None else replace(self, failed=time)
+    def _end(self, other: str, time: int) -> Self:
+        if other in dict(self.ended):
+            return self
+        return replace(self, ended=(*self.ended[-MAX_OTHERS + 1 :], (other, time)))
+
+    def _invite(self, event: Event, before: Invite | None) -> Self:
+        """After an INVITE, or a copy of it that went another way."""
+        if before is None or event.cseq > before.cseq:
+            before = Invite(event.cseq)
+        invite = before.on(event.branch)
+        dialog = self._with_invite(event.requester, invite)
+        if event.responder is not None:
+            return dialog
+        return replace(dialog, initial=event.cseq)._weigh(invite, event.time)
+
+    def _cancel(self, event: Event) -> Self:
+        invite = dict(self.invites).get(event.requester)
+        if invite is None or event.cseq != invite.cseq:
+            return self
+        invite = invite.cancelled(event.branch)
+        return self._with_invite(event.requester, invite)._weigh(invite, event.time)
+
+    def _weigh(self, invite: Invite, time: int) -> Self:
+        """Note whether the initial INVITE has come to nothing; another try may follow within T."""
+        if self.confirmed:
+            return self
+        if invite.failed:
+            return replace(self, failed=time if self.failed is None else self.failed)
+        return replace(self, failed=None) if self.failed is not None and time - self.failed <= T else self
 
     def _with_invite(self, requester: str, invite: Invite) -> Self:
         # Two parties at the most count in one dialog; forks that re-INVITE take turns in the second place.
@@ -185,7 +247,7 @@ class Dialog:
             int(self.confirmed),
             self.failed,
             self.ended,
-            [[party, invite.cseq, invite.closed] for party, invite in self.invites],
+            [[party, invite.cseq, invite.closed, invite.ways] for party, invite in self.invites],
         ]
         return _encode(items).encode()
 
@@ -203,7 +265,7 @@ class Dialog:
     @classmethod
     def _from(cls, items: list[Any]) -> Self:
         version, kind, call_id, initiator, bound, others, initial, confirmed, failed, ended, invites = items
-        if (version, kind) != (VERSION, "dialog"):
+        if version not in (1, VERSION) or kind != "dialog":
             raise RecordError(f"dialog record of version {version}, this program reads {VERSION}")
         return cls(
             call_id,
@@ -214,8 +276,12 @@ class Dialog:
             bool(confirmed),
             failed,
             tuple((party, time) for party, time in ended),
-            tuple((party, Invite(cseq, closed)) for party, cseq, closed in invites),
+            tuple((party, _invite(*items)) for party, *items in invites),
         )
+
+
+def _invite(cseq: int, closed: int | None, ways: Iterable[tuple[int, int]] = ()) -> Invite:
+    return Invite(cseq, closed, tuple((branch, end) for branch, end in ways))
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode

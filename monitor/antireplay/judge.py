@@ -30,7 +30,9 @@ def judge(
     leg = _own_leg(association, seen, policy)
     if leg is None:
         return Ruling(_stranger(association, seen)), association
-    reason = _in_leg(leg, seen, policy)
+    elsewhere = not policy.same_source(leg.source, seen.source)
+    hidden = elsewhere and _hidden(association, seen, policy)
+    reason = _in_leg(association, leg, seen, policy, elsewhere, hidden)
     if reason.denies:
         return Ruling(reason), association
     alerts: tuple[str, ...] = ()
@@ -38,6 +40,8 @@ def judge(
         if policy.strict:
             return Ruling(Reason.REKEY_MISSING), association
         alerts += (Reason.REKEY_MISSING.value,)
+    if hidden:
+        return Ruling(reason, alerts), association.with_leg(Leg.of(seen, leg.first))
     after = leg.with_message(seen)
     if reason is Reason.MOVED:
         alerts = (Reason.MOVED.value, *alerts)
@@ -74,18 +78,41 @@ def _stranger(association: Association, seen: Observation) -> Reason:
     """No leg has this dialog and sender: the key comes from another dialog, or back from the other party."""
     if any(leg.same_dialog(seen) for leg in association.legs):
         return Reason.REFLECTED
+    return _reused(association)
+
+
+def _reused(association: Association) -> Reason:
     return Reason.ENVELOPE_REUSED if association.tier is Tier.ENVELOPE else Reason.KEY_REUSED
 
 
-def _in_leg(leg: Leg, seen: Observation, policy: Policy) -> Reason:
+def _in_leg(
+    association: Association, leg: Leg, seen: Observation, policy: Policy, elsewhere: bool, hidden: bool
+) -> Reason:
     view, transaction = seen.dialog, seen.transaction
     place = leg.window(seen).place(transaction, seen.time, view.pending == transaction.cseq, view.closed)
-    moved = not policy.same_source(leg.source, seen.source)
-    if moved and not (policy.moves and place is Reason.REFRESH):
+    fresh = place is Reason.REFRESH
+    if fresh and seen.peer is None and view.confirmed:
+        return _reused(association)  # The call was taken: a new request without a To tag begins another.
+    if elsewhere and not (fresh and (hidden or policy.moves)):
         return Reason.SOURCE_CHANGED
-    if view.ended is not None and seen.time - view.ended > T:
+    # A key that was first seen after the end belongs to a later call under the same identifiers.
+    if view.ended is not None and leg.first <= view.ended and seen.time - view.ended > T:
         return Reason.DIALOG_ENDED
-    return Reason.MOVED if moved else place
+    return Reason.MOVED if elsewhere and not hidden else place
+
+
+def _hidden(association: Association, seen: Observation, policy: Policy) -> bool:
+    """Whether a trusted relay keeps the sender's address from being compared.
+
+    Its Via entries tell it of requests; a response has the relay's own. So a sender whom we see behind a
+    relay has up to two sources, which are bound one after the other: his own by the first of his requests,
+    the relay's by the first of his responses that it brings.
+    """
+    if seen.hop not in policy.relays or len(association.legs) >= MAX_LEGS:
+        return False
+    if seen.transaction.status is not None:
+        return True
+    return all(leg.source in policy.relays for leg in association.legs if leg.sender == seen.sender)
 
 
 def _rekey_missing(leg: Leg, seen: Observation) -> bool:
@@ -106,7 +133,7 @@ def _relayed(association: Association, seen: Observation, policy: Policy) -> Ass
     if seen.hop in policy.b2bua and not association.paired and len(association.legs) < MAX_LEGS:
         origin = association.first
         new = not (origin.sender == seen.sender and origin.same_dialog(seen) and origin.source == seen.source)
-        if new and origin.destination == seen.hop and 0 <= seen.time - origin.first <= T:
+        if new and seen.hop in origin.destinations and seen.time - origin.first <= T:
             return replace(association.with_leg(Leg.of(seen)), paired=True)
     return None
 
@@ -134,11 +161,12 @@ def _next_hop(association: Association, leg: Leg, seen: Observation, policy: Pol
     if transaction.status is None and len(noted.branches) < MAX_BRANCHES:
         noted = replace(noted, branches=(*noted.branches, transaction.branch))
     latest = tuple(noted if each is known else each for each in window.latest)
-    after = association.with_leg(leg.with_window(seen, replace(window, latest=latest)), instead_of=leg)
+    onward_leg = leg.with_window(seen, replace(window, latest=latest)).with_destination(seen.destination)
+    after = association.with_leg(onward_leg, instead_of=leg)
     if transaction.status is None:
         return after
     # A response's source is its packet's: the hop has a leg of its own, where it is retransmitted from.
     for hop in after.legs:
         if hop.source == seen.source and hop.sender == seen.sender and hop.same_dialog(seen):
             return after.with_leg(hop.with_message(seen), instead_of=hop)
-    return after.with_leg(Leg.of(seen)) if len(after.legs) < MAX_LEGS else None
+    return after.with_leg(Leg.of(seen, leg.first)) if len(after.legs) < MAX_LEGS else None

@@ -53,6 +53,8 @@ class DialogView:
     """CSeq number of the last INVITE of the message's requester."""
     closed: int | None = None
     """When that INVITE had its final response, None while it is pending."""
+    confirmed: bool = False
+    """It was accepted by a party with a tag: whoever goes on with it names that."""
 
 
 NO_DIALOG = DialogView()
@@ -87,10 +89,15 @@ class Observation:
 
 def party(tag: str | None, uri: str) -> str:
     """Names a party by its tag, or by its address where it has none (RFC 2543 user agents)."""
-    name = f"tag:{tag}" if tag is not None else f"uri:{uri}"
-    if len(name) <= MAX_PARTY:
-        return name
-    return "hash:" + hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:48]
+    kind, name = ("tag", tag) if tag is not None else ("uri", uri)
+    if len(name) > MAX_PARTY:
+        name = f"#{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:48]}"
+    return f"{kind}:{name}"
+
+
+def is_tagged(name: str) -> bool:
+    """Whether a party is named by its tag."""
+    return name.startswith("tag:")
 
 
 def branch_hash(branch: str) -> int:

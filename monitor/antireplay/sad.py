@@ -101,6 +101,7 @@ class Facts:
             transaction.method,
             transaction.cseq,
             transaction.status,
+            transaction.branch,
             self.requester,
             self.responder,
             self.source,
@@ -254,7 +255,7 @@ class AssociationDatabase:
             if dialog is None:
                 return
             after = dialog.after(facts.event(False), policy)
-            if after is dialog:
+            if after == dialog:
                 return
             change = Change(key, record, after.encode(), facts.time + self.retention)
             if self.store.compare_and_swap([change]):

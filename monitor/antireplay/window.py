@@ -128,7 +128,7 @@ class Window:
         """Where a message stands: ``refresh``, ``retransmission``, ``forked`` or ``stale``.
 
         :param pending: the number is that of the requester's last INVITE, however it became known.
-        :param closed: when that INVITE had its final response.
+        :param closed: when that INVITE had its final response on all its ways.
         """
         if transaction.cseq > self.highest:
             return Reason.REFRESH
@@ -149,7 +149,7 @@ class Window:
         if still_open:
             return Reason.REFRESH
         since = min(ends) if ends else seen.first
-        return copy if before is None and time - since <= T else Reason.STALE
+        return copy if time - since <= T else Reason.STALE
 
     def _unseen(self, transaction: Transaction, time: int, pending: bool, closed: int | None) -> Reason:
         of_invite = transaction.method in ("INVITE", "ACK")

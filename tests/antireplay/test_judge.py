@@ -63,6 +63,21 @@ class TestRetransmission:
         stage.rules(answer(200, "A"), "retransmission", at=20 + T)
         stage.rules(answer(200, "A"), "stale", at=20 + T + MOMENT)
 
+    def test_a_provisional_answer_that_the_final_one_overtook(self, stage: Stage) -> None:
+        stage.rules(answer(183, "A"), "first-use", at=1)
+        stage.rules(answer(200, "A"), "refresh", at=180)
+        stage.rules(answer(183, "A"), "retransmission", at=180.1)
+        stage.rules(answer(183, "A"), "retransmission", at=180 + T)
+
+    def test_an_ack_with_an_answer_is_sent_again_for_each_copy_of_the_200(self) -> None:
+        stage = Stage()
+        stage.hear(invite())
+        stage.rules(answer(200, "A"), "first-use", at=1)
+        for at in (1.1, 1.6, 2.6, 33):
+            reason = "first-use" if at == 1.1 else "retransmission"
+            stage.rules(request("ACK", "K", cseq=1), reason, at=at)
+        stage.rules(request("ACK", "K", cseq=1), "stale", at=1.1 + T + MOMENT)
+
     def test_a_clock_that_steps_back_denies_nobody(self, stage: Stage) -> None:
         stage.rules(invite("K"), "retransmission", at=-3600)
 
@@ -80,6 +95,46 @@ class TestForked:
         stage.rules(answer(183, "A2", responder="a2"), "first-use", at=1)
         stage.rules(answer(200, "A2", responder="a2"), "refresh", at=9)
         stage.rules(request("INVITE", "K", responder="a2"), "refresh", at=100)
+
+    def test_one_phone_refuses_and_the_other_rings_on(self) -> None:
+        """Seen behind the proxy: a failure on one way is not the end of the INVITE."""
+        stage = Stage()
+        ways = {tag: invite("K", source=PROXY, branch=f"z9hG4bK-{tag}") for tag in ("a1", "a2")}
+        stage.rules(ways["a1"], "first-use")
+        stage.rules(ways["a2"], "forked", at=0.01)
+        back = {
+            tag: {
+                "responder": tag,
+                "destination": PROXY,
+                "vias": (Via("UDP", PROXY, None, f"z9hG4bK-{tag}"),),
+            }
+            for tag in ways
+        }
+        stage.rules(answer(183, "A2", **back["a2"]), "first-use", at=1)
+        stage.hear(answer(486, **back["a1"]), at=5)
+        stage.rules(answer(183, "A2", **back["a2"]), "refresh", at=65)
+        stage.rules(request("PRACK", "K", source=PROXY, responder="a2"), "refresh", at=65.1)
+        stage.rules(answer(200, "A2", **back["a2"]), "refresh", at=100)
+        stage.rules(request("INVITE", "K", source=PROXY, responder="a2", cseq=3), "refresh", at=900)
+
+    def test_the_last_way_to_fail_ends_it(self) -> None:
+        stage = Stage()
+        for tag, reason in (("a1", "first-use"), ("a2", "forked")):
+            stage.rules(invite("K", source=PROXY, branch=f"z9hG4bK-{tag}"), reason)
+        for tag, at in (("a1", 5), ("a2", 20)):
+            way = (Via("UDP", PROXY, None, f"z9hG4bK-{tag}"),)
+            stage.hear(answer(486, responder=tag, destination=PROXY, vias=way), at=at)
+        stage.rules(invite("K", source=PROXY, cseq=2), "dialog-ended", at=20 + T + MOMENT)
+
+    def test_one_phone_after_the_other(self) -> None:
+        """A proxy cancels the first phone and rings the second, which takes the call after long."""
+        stage = Stage()
+        stage.rules(invite("K", source=PROXY, branch="z9hG4bK-a1"), "first-use")
+        stage.hear(invite(method="CANCEL", source=PROXY, branch="z9hG4bK-a1"), at=20)
+        stage.rules(invite("K", source=PROXY, branch="z9hG4bK-a2"), "forked", at=20.1)
+        way = (Via("UDP", PROXY, None, "z9hG4bK-a2"),)
+        stage.rules(answer(183, "A", responder="a2", destination=PROXY, vias=way), "first-use", at=21)
+        stage.rules(answer(200, "A", responder="a2", destination=PROXY, vias=way), "refresh", at=90)
 
     def test_a_bye_to_one_fork_leaves_the_other(self, stage: Stage) -> None:
         for tag in ("a1", "a2"):
@@ -151,6 +206,41 @@ class TestRefresh:
         stage.rules(answer(200, "A"), "refresh", at=60)
         stage.rules(request("ACK", "K", cseq=1), "refresh", at=60.1)
 
+    def test_the_answer_of_the_offers_retry_after_a_challenge(self, stage: Stage) -> None:
+        stage.rules(answer(183, "A"), "first-use", at=1)
+        stage.hear(answer(401), at=2)
+        stage.rules(invite("K", cseq=2, branch="z9hG4bK-2"), "refresh", at=600)
+        stage.rules(answer(183, "A", cseq=2), "refresh", at=601)
+
+    @pytest.mark.parametrize("status", [180, 181, 183, 200])
+    def test_an_answer_in_any_response_comes_again_in_the_next(self, stage: Stage, status: int) -> None:
+        stage.rules(answer(status, "A"), "first-use", at=1)
+        later = 200 if status < 200 else 202
+        stage.rules(answer(later, "A"), "refresh" if status < 200 else "retransmission", at=30)
+
+    def test_keys_that_move_between_streams(self, stage: Stage) -> None:
+        """Bob's second stream takes the place, and the port, of his first; its key comes along."""
+        streams = (("192.0.2.5", 4000), ("192.0.2.5", 4002))
+        stage = Stage()
+        stage.rules(invite("K", "L", endpoints=streams), "first-use")
+        stage.rules(answer(200, "A"), "first-use", at=1)
+        stage.rules(request("INVITE", "L", "K", endpoints=streams), "refresh", at=60)
+        stage.rules(request("INVITE", "L", cseq=3, endpoints=streams[:1]), "refresh", at=90)
+
+    def test_some_keys_are_renewed_and_some_stay(self) -> None:
+        stage = established()
+        stage.rules(request("INVITE", "K", "L"), "refresh", at=60)
+        stage.rules(request("INVITE", "L", "M", cseq=3), "refresh", at=90)
+        stage.rules(request("INVITE", "K", "M", cseq=4), "refresh", at=120)
+
+    def test_a_retry_of_a_caller_whose_callee_has_no_tag(self) -> None:
+        """RFC 2543 user agents: without tags the next request of the dialog looks as the first did."""
+        stage = Stage()
+        stage.rules(invite("K"), "first-use")
+        untagged = replace(answer(200, "A"), responder=None)
+        stage.rules(untagged, "first-use", at=1)
+        stage.rules(invite("K", cseq=2), "refresh", at=100)
+
     def test_a_request_that_was_overtaken(self) -> None:
         stage = established()
         stage.rules(request("UPDATE", "K", cseq=5), "refresh", at=60)
@@ -190,6 +280,67 @@ class TestRelayed:
         stage.rules(at_alice, "retransmission", at=1.5)
         stage.rules(at_bob, "retransmission", at=1.51)
 
+    def test_seen_on_the_callees_side_alone(self) -> None:
+        """Bob's requests tell his address, his answers that of the proxy; both are his."""
+        stage = Stage(self.POLICY)
+        stage.rules(self.onward(invite("K", destination=PROXY)), "first-use")
+        stage.rules(answer(200, "A", destination=PROXY), "first-use", at=1)
+        update = request("UPDATE", "A", requester="alice", responder="bob", source=ALICE, destination=PROXY)
+        stage.rules(replace(update, endpoints=()), "refresh", at=60)
+        bobs = {"requester": "alice", "responder": "bob", "source": PROXY, "destination": ALICE}
+        answered = answer(200, "K", method="UPDATE", cseq=2, endpoints=(), **bobs)
+        stage.rules(answered, "refresh", at=60.1)
+        stage.rules(answered, "retransmission", at=60.6)
+        stage.rules(replace(answered, cseq=3), "refresh", at=90)
+        stage.rules(self.onward(request("INVITE", "K")), "refresh", at=120)
+        stage.rules(self.onward(request("INVITE", "K", source=CHARLES, cseq=3)), "source-changed", at=150)
+
+    def test_seen_on_the_callers_side_alone(self) -> None:
+        """Alice's answer comes from the proxy; her first request through it tells where she is."""
+        stage = Stage(self.POLICY)
+        stage.rules(invite("K", destination=PROXY), "first-use")
+        returned = answer(200, "A", source=PROXY, endpoints=())
+        stage.rules(returned, "first-use", at=1)
+        hers = request("INVITE", "A", requester="alice", responder="bob", source=ALICE, destination=BOB)
+        hers = replace(hers, endpoints=())
+        stage.rules(self.onward(hers), "refresh", at=60)
+        stage.rules(replace(returned, method="UPDATE", cseq=2), "refresh", at=90)
+        stage.rules(self.onward(replace(hers, cseq=3)), "refresh", at=120)
+        stage.rules(self.onward(replace(hers, cseq=4, source=CHARLES)), "source-changed", at=150)
+        stage.rules(replace(hers, cseq=5, source=CHARLES), "source-changed", at=150)
+
+    def test_an_answer_from_a_relay_that_nobody_named(self) -> None:
+        stage = Stage(self.POLICY)
+        stage.rules(self.onward(invite("K", destination=PROXY)), "first-use")
+        forged = answer(200, "K", requester="alice", responder="bob", source=CHARLES, destination=ALICE)
+        stage.rules(forged, "source-changed", at=60)
+
+    def test_both_sides_of_two_proxies(self) -> None:
+        second = "192.0.2.11"
+        stage = Stage(Policy(relays=frozenset({pack(PROXY), pack(second)})))
+        first = invite("K", destination=PROXY)
+        onward = replace(self.onward(first), destination=second)
+        last = replace(
+            onward,
+            source=second,
+            destination=ALICE,
+            vias=(
+                Via("UDP", second, None, "z9hG4bK-s"),
+                Via("UDP", "proxy.example.org", None, "z9hG4bK-p", received=PROXY),
+                onward.vias[1],
+            ),
+        )
+        stage.rules(first, "first-use")
+        stage.rules(onward, "relayed", at=0.01)
+        stage.rules(last, "relayed", at=0.02)
+        stage.rules(last, "retransmission", at=0.52)
+        way = tuple(replace(via, received="") for via in last.vias)
+        hop = answer(200, "A", destination=second, vias=way)
+        stage.rules(hop, "first-use", at=1)
+        stage.rules(replace(hop, source=second, destination=PROXY, vias=way[1:]), "relayed", at=1.01)
+        stage.rules(replace(hop, source=PROXY, destination=BOB, vias=way[2:]), "relayed", at=1.02)
+        stage.rules(replace(hop, source=PROXY, destination=BOB, vias=way[2:]), "retransmission", at=1.52)
+
     def test_a_stranger_behind_the_proxy_is_found_out(self) -> None:
         stage = Stage(self.POLICY)
         first = invite("K", destination=PROXY)
@@ -226,6 +377,38 @@ class TestB2bua:
         stage.rules(self.other_leg(invite("K")), "relayed", at=1)
         stage.rules(self.other_leg(invite("K")), "retransmission", at=1.5)
         stage.rules(replace(self.other_leg(invite("K")), call="leg-3"), "key-reused", at=2)
+
+    def test_answers_take_the_way_back(self) -> None:
+        stage = Stage(self.POLICY)
+        stage.rules(invite("K", destination=B2BUA), "first-use")
+        stage.rules(self.other_leg(invite("K")), "relayed", at=0.1)
+        hers = answer(200, "A", call="leg-2", requester="b2bua", destination=B2BUA)
+        stage.rules(hers, "first-use", at=1)
+        back = answer(200, "A", responder="b2bua-2", source=B2BUA)
+        stage.rules(back, "relayed", at=1.1)
+        stage.rules(back, "retransmission", at=1.6)
+        stage.rules(replace(back, call="leg-3"), "key-reused", at=2)
+
+    def test_never_from_the_b2bua_back(self) -> None:
+        stage = Stage(self.POLICY)
+        stage.rules(self.other_leg(invite("K")), "first-use")
+        stage.rules(invite("K", destination=B2BUA), "key-reused", at=1)
+
+    def test_each_leg_goes_on_by_itself(self) -> None:
+        stage = Stage(self.POLICY)
+        stage.rules(invite("K", destination=B2BUA), "first-use")
+        stage.rules(self.other_leg(invite("K", cseq=700)), "relayed", at=0.1)
+        stage.rules(request("INVITE", "K", destination=B2BUA), "refresh", at=900)
+        onward = request("INVITE", "K", cseq=701, responder="alice-2")
+        stage.rules(self.other_leg(onward), "refresh", at=900.1)
+        stage.rules(self.other_leg(replace(onward, cseq=700)), "stale", at=950)
+
+    def test_behind_a_proxy_that_is_seen_too(self) -> None:
+        stage = Stage(replace(self.POLICY, relays=frozenset({pack(PROXY)})))
+        first = invite("K", destination=PROXY)
+        stage.rules(first, "first-use")
+        stage.rules(replace(TestRelayed.onward(first), destination=B2BUA), "relayed", at=0.01)
+        stage.rules(self.other_leg(invite("K")), "relayed", at=0.02)
 
     def test_not_later_than_t(self) -> None:
         stage = Stage(self.POLICY)
@@ -266,6 +449,14 @@ class TestKeyReused:
 
     def test_a_to_tag_that_never_answered(self) -> None:
         established().rules(request("INVITE", "K", responder="nobody"), "key-reused", at=60)
+
+    def test_the_recorded_invite_under_the_next_number_once_the_call_was_taken(self) -> None:
+        """Without a To tag it begins another dialog, though all identifiers, and the source, are copied."""
+        stage = established()
+        stage.rules(invite("K", cseq=2), "key-reused", at=3)
+        stage.rules(invite("K", cseq=2, source=CHARLES), "key-reused", at=3)
+        stage.rules(invite("K"), "retransmission", at=4)
+        stage.rules(invite("K", branch="z9hG4bK-2"), "forked", at=5)
 
     def test_said_by_the_envelope_tier(self) -> None:
         stage = Stage()
@@ -323,6 +514,34 @@ class TestDialogEnded:
         stage.hear(bye, at=10)
         stage.rules(request("INVITE", "K"), "dialog-ended", at=100)
 
+    def test_a_late_offers_caller_can_end_it(self) -> None:
+        stage = Stage()
+        stage.hear(invite())
+        stage.rules(answer(200, "A"), "first-use", at=1)
+        stage.rules(request("ACK", "K", cseq=1), "first-use", at=1.1)
+        stage.hear(request("BYE", cseq=2), at=10)
+        stage.rules(request("INVITE", "K", cseq=3), "dialog-ended", at=10 + T + MOMENT)
+
+    def test_a_fresh_key_under_the_identifiers_of_an_ended_call(self) -> None:
+        """A phone that keeps its Call-ID for the next call: that is no replay, its key is new."""
+        stage = established()
+        stage.hear(request("BYE", cseq=2), at=10)
+        stage.rules(invite("L", cseq=3), "first-use", at=500)
+        stage.rules(invite("L", cseq=3), "retransmission", at=500.5)
+        stage.rules(invite("K", cseq=4), "key-reused", at=600)
+        stage.rules(request("INVITE", "K", cseq=4), "dialog-ended", at=600)
+
+    def test_a_bye_to_nobody_ends_nothing(self) -> None:
+        stage = established()
+        stage.hear(request("BYE", responder="nobody", cseq=2), at=10)
+        stage.rules(request("INVITE", "K", cseq=3), "refresh", at=100)
+
+    def test_a_copy_of_the_bye_does_not_put_off_the_end(self) -> None:
+        stage = established()
+        for at in (10, 10.5, 30):
+            stage.hear(request("BYE", cseq=2), at=at)
+        stage.rules(request("INVITE", "K", cseq=3), "dialog-ended", at=10 + T + MOMENT)
+
     def test_a_strangers_bye_ends_nothing(self) -> None:
         stage = established()
         stage.hear(request("BYE", cseq=2, source=CHARLES), at=10)
@@ -345,6 +564,27 @@ class TestDialogEnded:
     def test_after_a_final_failure(self, stage: Stage, status: int) -> None:
         stage.hear(answer(status), at=5)
         stage.rules(invite("K", cseq=2), "dialog-ended", at=5 + T + MOMENT)
+
+    def test_a_later_invite_without_a_key_revives_nothing(self, stage: Stage) -> None:
+        stage.hear(answer(486), at=5)
+        stage.hear(invite(cseq=2), at=1000)
+        stage.rules(invite("K", cseq=3), "dialog-ended", at=1001)
+
+    def test_a_retry_that_rings_for_long_lives(self, stage: Stage) -> None:
+        stage.hear(answer(415), at=1)
+        stage.rules(invite("K", cseq=2, branch="z9hG4bK-2"), "refresh", at=2)
+        way = (Via("UDP", BOB, None, "z9hG4bK-2"),)
+        stage.rules(answer(183, "A", cseq=2, vias=way), "first-use", at=3)
+        stage.rules(request("PRACK", "K", cseq=3), "refresh", at=100)
+
+    def test_a_cancel_that_came_too_late(self, stage: Stage) -> None:
+        stage.hear(invite(method="CANCEL"), at=5)
+        stage.rules(answer(200, "A"), "first-use", at=5.1)
+        stage.rules(request("INVITE", "K"), "refresh", at=600)
+
+    def test_a_strangers_cancel_ends_nothing(self, stage: Stage) -> None:
+        stage.hear(invite(method="CANCEL", source=CHARLES), at=5)
+        stage.rules(invite("K", cseq=2), "refresh", at=100)
 
     def test_a_retry_that_is_accepted_in_time_lives(self, stage: Stage) -> None:
         stage.hear(answer(415), at=1)
@@ -373,6 +613,17 @@ class TestStale:
         stage.rules(invite("K", cseq=99), "stale", at=1)
         stage.rules(invite("K", cseq=200), "refresh", at=2)
         stage.rules(invite("K", cseq=136), "stale", at=3)
+
+    @pytest.mark.parametrize("method", ["INVITE", "UPDATE", "PRACK", "ACK"])
+    def test_a_recorded_request_long_after(self, method: str) -> None:
+        stage = established()
+        said = request(method, "K", cseq=1 if method == "ACK" else 7)
+        stage.hear(said, at=60)
+        stage.rules(said, "stale", at=60 + T + MOMENT)
+
+    def test_a_number_below_what_was_seen_first(self) -> None:
+        stage = established()
+        stage.rules(request("UPDATE", "K", cseq=0), "stale", at=5)
 
     def test_a_number_that_another_method_had(self) -> None:
         established().rules(request("UPDATE", "K", cseq=1), "stale", at=60)
