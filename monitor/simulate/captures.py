@@ -101,6 +101,11 @@ COLLECTION = (
         "pcapng",
         "cooked",
     ),
+    Capture(
+        "9-media",
+        "Calls with what is said in them, some of it under a keystream that was used before.",
+        ("two-time-pad", "key-in-the-configuration"),
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from scapy.packet import Packet
 
@@ -23,6 +24,8 @@ from monitor.wire.frame import NANOSECONDS, Frame
 EPOCH = 1_700_000_000
 """When simulated time begins, in seconds since the epoch: 2023-11-14, 22:13:20 UTC."""
 MSS = 1460
+PACKET_TIME = 20_000_000
+"""Nanoseconds between two media packets of a speaker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,17 @@ class Stage:
         for message, reason in messages:
             self._expect(message, frame, reason, (), None)
         self.wait(0.01)
+
+    def talk(self, *tracks: tuple[Party, Party, Sequence[bytes]]) -> None:
+        """Let media packets go from each speaker to a listener, one of each every 20 ms."""
+        begin = self.time
+        for tick, together in enumerate(zip_longest(*(said for _, _, said in tracks))):
+            self.time = begin + tick * PACKET_TIME
+            for (speaker, listener, _), packet in zip(tracks, together, strict=True):
+                if packet is not None:
+                    source, destination = speaker.at(port=speaker.media), listener.at(port=listener.media)
+                    parts = packets.datagram(source, destination, packet, self.rng)
+                    self._emit(parts, source, destination)
 
     def _expect(
         self,

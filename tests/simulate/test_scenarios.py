@@ -96,8 +96,8 @@ def test_late_answers_change_no_ruling(name: str, delay: int, ring: KeyRing) -> 
     assert reasons(rule(scenario, ring, delay)) == reasons(rule(scenario, ring))
 
 
-BEYOND_ENVELOPES = {"insider", "forged-signature"}
-"""What cannot be seen from outside: a key that a recipient took out, and what a signature covers."""
+BEYOND_ENVELOPES = {"insider", "forged-signature", "two-time-pad"}
+"""What cannot be seen from outside: a key that a recipient took out or sent back, what a signature covers."""
 
 
 @pytest.mark.parametrize("name", RECIPES)

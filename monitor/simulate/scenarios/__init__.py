@@ -8,6 +8,7 @@ from monitor.simulate.scenarios import (
     changes,
     disguises,
     findings,
+    media,
     paper,
     paths,
     replays,
@@ -16,7 +17,7 @@ from monitor.simulate.scenarios import (
 )
 from monitor.simulate.stage import Recipe
 
-FILES = (calls, changes, sealed, paths, paper, replays, disguises, tricks, findings)
+FILES = (calls, changes, sealed, paths, paper, replays, disguises, tricks, findings, media)
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for file in FILES for recipe in file.REPERTOIRE.recipes}
 """All scenarios by name, in the order in which they are told."""
