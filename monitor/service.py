@@ -124,7 +124,7 @@ class Service:
     :param batch: most packets that share a commit.
     :param keyholder: None where no keys are held.
     :param store: to be pruned and measured, None where that is left to others.
-    :param report: told each batch of records and the time, after their verdicts.
+    :param report: told each batch of records and the time, after their verdicts; now and then an empty one.
     :param evidence: keeps exhibits, before their verdicts are given.
     :param record: given each frame just before the core.
     :param on_reload: called in the loop after ``reload``; what it raises is logged.
@@ -331,7 +331,7 @@ class Service:
         self._metrics.evidence_written, self._metrics.evidence_lost = evidence.written, evidence.lost
         return kept or not evidence.required
 
-    def _tell(self, records: list[Record], now: int) -> None:
+    def _tell(self, records: Sequence[Record], now: int) -> None:
         for record in records:
             self._metrics.count(record)
         try:
@@ -370,6 +370,7 @@ class Service:
             if not self._keyholder.alive:
                 self._revive(self._keyholder)
             self._metrics.keyholder_up = self._keyholder.alive
+        self._tell((), now)
         interval = self._notifier.watchdog_interval
         if interval is not None and time.monotonic() >= self._alive_due:
             self._alive_due = time.monotonic() + interval

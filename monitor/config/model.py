@@ -19,6 +19,7 @@ from monitor.config.quantity import (
     Marks,
     Methods,
     Networks,
+    Output,
     QueueNumbers,
     Retention,
     StoreUrl,
@@ -228,7 +229,9 @@ class LogTable(Table):
 class EventsTable(Table):
     """Rulings and exceptions as JSON Lines, the records of `replay-monitor replay --json`."""
 
-    file: FilePath | None = Field(default=None, description="File that they are appended to.")
+    file: Output | None = Field(
+        default=None, description='File that they are appended to, or `"-"` for standard output.'
+    )
 
 
 class EvidenceTable(Table):

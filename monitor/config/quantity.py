@@ -24,6 +24,7 @@ _DURATION = re.compile(r"(\d{1,12}) ?([a-z]+)")
 _MARK = re.compile(r"(0x[0-9a-f]{1,8}|\d{1,10})(?:/(0x[0-9a-f]{1,8}|\d{1,10}))?", re.IGNORECASE)
 _METHOD = re.compile(r"[A-Z][A-Z0-9.!%*_+`'~-]{0,31}")
 _MARK_BITS = 0xFFFFFFFF
+STANDARD_OUTPUT = Path("-")
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -148,6 +149,10 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return Path(context.get("directory", ""), value)
 
 
+def _output(value: object, info: ValidationInfo) -> Path:
+    return STANDARD_OUTPUT if value == "-" else _path(value, info)
+
+
 def _endpoint(value: object) -> Endpoint | None:
     if value == "off":
         return None
@@ -198,6 +203,8 @@ Methods = Annotated[tuple[Annotated[str, PlainValidator(_method)], ...], BeforeV
 Interfaces = Annotated[tuple[Annotated[str, PlainValidator(_interface)], ...], BeforeValidator(_several)]
 FilePath = Annotated[Path, PlainValidator(_path)]
 """A relative one begins at the directory of the configuration file."""
+Output = Annotated[Path, PlainValidator(_output)]
+"""As ``FilePath``; ``-`` is standard output."""
 StoreUrl = Annotated[str, PlainValidator(_store_url)]
 Listen = Annotated[Endpoint | None, PlainValidator(_endpoint)]
 """None: nowhere."""

@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import select
+import stat
 import sys
 from collections.abc import Iterable
 
@@ -12,6 +14,11 @@ from monitor.record import Record, RulingRecord
 from monitor.wire import address
 from monitor.wire.frame import NANOSECONDS
 
+BACKLOG = 1 << 20
+"""Octets of events that wait for a slow reader of standard output; once there are more, further ones are
+lost."""
+CLOSING = 1.0
+"""Seconds that such a reader is waited for at the end."""
 LINES_PER_SECOND = 20
 """Lines for people in one second; the rest of a flood is told as a number."""
 
@@ -21,7 +28,8 @@ log = logging.getLogger("monitor")
 class EventFile:
     """Appends records to a file or standard output, one JSON object to a line.
 
-    Trouble never keeps a packet waiting: what cannot be written is counted in ``lost``.
+    Trouble never keeps a packet waiting: what cannot be written is counted in ``lost``. A pipe or socket that
+    is full is no trouble yet: what it does not take waits here, up to ``BACKLOG``, for the next ``write``.
 
     :param path: of the file, made with mode 0640 where it is missing; ``-`` for standard output.
     :raises OSError: the file cannot be opened.
@@ -30,26 +38,22 @@ class EventFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = self._open()
+        self._backlog = bytearray()
         self._torn = False
+        """Whether what was written ends amid a line."""
         self.lost = 0
 
-    def write(self, records: Iterable[Record]) -> None:
-        """Append ``records`` in one write."""
-        lines = [json.dumps(record.document()) for record in records]
-        if not lines:
-            return
-        # After a write that a full disk cut short, a fresh line keeps the damage to one event.
-        octets = (("\n" if self._torn else "") + "\n".join(lines) + "\n").encode()
-        try:
-            written = os.write(self._file, octets)
-        except OSError as error:
-            if not self.lost:
-                log.error("events cannot be written to %s: %s", self._path, error.strerror)
+    def write(self, records: Iterable[Record] = ()) -> None:
+        """Append what waits and ``records``, in one write where that is possible."""
+        lines = [json.dumps(record.document()).encode() + b"\n" for record in records]
+        if len(self._backlog) > BACKLOG:
             self.lost += len(lines)
-            return
-        self._torn = written < len(octets)
-        if self._torn:
-            self.lost += octets[written:].count(b"\n")
+            lines.clear()
+        if lines and self._torn and not self._backlog:
+            # After a write that a full disk cut short, a fresh line keeps the damage to one event.
+            self._backlog += b"\n"
+        self._backlog += b"".join(lines)
+        self._flush()
 
     def reopen(self) -> None:
         """Go on in a fresh file of the same name, for logrotate; where there can be none, in the old one."""
@@ -60,18 +64,46 @@ class EventFile:
         except OSError as error:
             log.error("events go on in the old file: %s: %s", self._path, error.strerror)
             return
+        self._flush()
+        self._drop()
         os.close(self._file)
         self._file, self._torn = fresh, False
 
     def close(self) -> None:
-        """Close the file; standard output is left open."""
+        """Give a slow reader a last chance; close the file, but leave standard output open."""
+        while self._backlog and select.select((), (self._file,), (), CLOSING)[1]:
+            self._flush()
+        self._drop()
         if self._path != "-":
             os.close(self._file)
 
+    def _flush(self) -> None:
+        if not self._backlog:
+            return
+        try:
+            written = os.write(self._file, self._backlog)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if not self.lost:
+                log.error("events cannot be written to %s: %s", self._path, error.strerror)
+            self._drop()
+            return
+        self._torn = not self._backlog.endswith(b"\n", 0, written)
+        del self._backlog[:written]
+
+    def _drop(self) -> None:
+        self.lost += self._backlog.count(b"\n")
+        self._backlog.clear()
+
     def _open(self) -> int:
-        if self._path == "-":
-            return sys.stdout.fileno()
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        if self._path != "-":
+            return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        output = sys.stdout.fileno()
+        mode = os.fstat(output).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            os.set_blocking(output, False)
+        return output
 
 
 class Teller:

@@ -1,15 +1,20 @@
 """Events for machines and for people."""
 
+import errno
 import json
 import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from monitor.antireplay.ruling import Reason
 from monitor.exceptions import ExceptionName, Outcome
-from monitor.observe.events import LINES_PER_SECOND, EventFile, Teller
+from monitor.observe import events
+from monitor.observe.events import BACKLOG, LINES_PER_SECOND, EventFile, Teller
 from monitor.record import ExceptionRecord, Record, RulingRecord
 from monitor.wire.flow import Flow
 from monitor.wire.frame import NANOSECONDS
@@ -85,19 +90,86 @@ def test_what_cannot_be_written_is_counted_and_told_once(caplog: pytest.LogCaptu
     assert len(caplog.records) == 1
 
 
+def test_what_a_write_leaves_over_goes_with_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    file = EventFile(str(path))
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, octets: write(descriptor, octets[:40]))
+        file.write([exception(Outcome.ALERT, "before")])
+    file.write()
+    file.write([exception(Outcome.ALERT, "afterwards")])
+    file.close()
+    assert file.lost == 0
+    details = [json.loads(line)["detail"] for line in path.read_text().splitlines()]
+    assert details == ["before", "afterwards"]
+
+
 def test_an_event_cut_short_is_counted_and_spoils_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.jsonl"
     file = EventFile(str(path))
     write = os.write
+
+    def fail(descriptor: int, octets: bytes) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda descriptor, octets: write(descriptor, octets[:40]))
         file.write([exception(Outcome.ALERT)])
+        patch.setattr(os, "write", fail)
+        file.write([exception(Outcome.ALERT)])
     file.write([exception(Outcome.ALERT, "afterwards")])
     file.close()
-    assert file.lost == 1
+    assert file.lost == 2
     assert json.loads(path.read_text().splitlines()[1])["detail"] == "afterwards"
+
+
+@contextmanager
+def output() -> Iterator[int]:
+    """The other end of a pipe that is standard output."""
+    receiver, sender = os.pipe()
+    os.set_blocking(receiver, False)
+    with os.fdopen(sender, "w") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        yield receiver
+    os.close(receiver)
+
+
+def read(receiver: int) -> bytes:
+    """All that is in a pipe."""
+    octets = b""
+    with suppress(BlockingIOError):
+        while part := os.read(receiver, 1 << 20):
+            octets += part
+    return octets
+
+
+def test_a_reader_who_comes_late_gets_every_event() -> None:
+    wanted = BACKLOG // 2 // 200
+    octets = b""
+    with output() as receiver:
+        file = EventFile("-")
+        for number in range(wanted):
+            file.write([exception(Outcome.ALERT, str(number))])
+        while part := read(receiver):
+            octets += part
+            file.write()
+    details = [json.loads(line)["detail"] for line in octets.splitlines()]
+    assert details == list(map(str, range(wanted)))
+    assert file.lost == 0
+
+
+def test_a_reader_who_never_comes_costs_events_and_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "CLOSING", 0)
+    with output() as receiver:
+        file = EventFile("-")
+        for number in range(200):
+            file.write([exception(Outcome.ALERT, f"{number} " + "x" * 20_000)])
+        assert file.lost > 0
+        file.close()
+        assert file.lost == 200 - read(receiver).count(b"\n")
 
 
 def test_standard_output_can_take_the_events(capfd: pytest.CaptureFixture[str]) -> None:
