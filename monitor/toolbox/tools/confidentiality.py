@@ -1,6 +1,7 @@
 """Confidentiality: opening envelopes whose content-encryption key is known."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from monitor.cms import ber
 from monitor.cms.ber import Cursor
-from monitor.cms.enveloped import Algorithm, EnvelopedData
+from monitor.cms.enveloped import Algorithm, EnvelopedData, Recipient
 from monitor.cms.error import CmsError
 from monitor.exceptions import ExceptionName
 from monitor.keys.request import UnwrapAnswer
@@ -23,6 +24,8 @@ from monitor.toolbox.tool import NOTHING, Ask, Databases, Peeled
 
 DEFAULT_TAG_LENGTH = 12
 """Octets of an AES-GCM or AES-CCM tag whose length is not told (RFC 5084 §3)."""
+MAX_REMEMBERED = 16384
+"""Wrapped keys whose first content is remembered; the oldest is forgotten first."""
 MIN_TAG_LENGTH = 12
 """The shortest tag that is believed; RFC 5084 §3.2 allows no shorter one for AES-GCM."""
 
@@ -126,7 +129,12 @@ def _open_authenticated(cipher: ContentCipher, envelope: EnvelopedData, key: byt
 
 
 class Confidentiality:
-    """Opens envelopes: asks for the content-encryption key, then decrypts the content."""
+    """Opens envelopes: asks for the content-encryption key, then decrypts the content.
+
+    Of all contents that come under one wrapped key only the first is opened. An honest sender makes a fresh
+    key for each (RFC 5652 §6); who tries many contents under a recorded one wants to learn from the verdicts
+    which of them open, and so what the recording says (a padding oracle).
+    """
 
     takes: ClassVar[frozenset[Kind]] = frozenset({Kind.ENVELOPE})
     provides: ClassVar[frozenset[Service]] = frozenset({Service.CONFIDENTIALITY})
@@ -134,7 +142,9 @@ class Confidentiality:
     parameters: ClassVar[Mapping[str, type]] = {}
 
     def __init__(self, databases: Databases) -> None:
-        self._directory = databases.directory
+        self._directory, self._hashes = databases.directory, databases.hashes
+        self._contents: dict[bytes, bytes] = {}
+        """Fingerprint of a wrapped key to the hash of the content that came with it first."""
 
     def apply(self, layer: Layer, case: Case) -> Peeled | Ask:
         """Ask for what opens one envelope."""
@@ -148,7 +158,28 @@ class Confidentiality:
         if request is None:
             case.report(ExceptionName.UNDECRYPTABLE, "an envelope for nobody whose key is held")
             return NOTHING
+        if not self._first(envelope, request.recipients):
+            case.report(ExceptionName.UNDECRYPTABLE, "not the first content under its wrapped key")
+            return NOTHING
         return Ask(request, lambda answer: _opened(envelope, answer, case))
+
+    def _first(self, envelope: EnvelopedData, recipients: Sequence[Recipient]) -> bool:
+        """Whether no wrapped key came with other content before, or with other parameters for it."""
+        content = hashlib.sha256(_encode(envelope)).digest()
+        for recipient in recipients:
+            wrapped = self._hashes.wrapped_key(self._directory.normalise(recipient))
+            if self._contents.setdefault(wrapped, content) != content:
+                return False
+        while len(self._contents) > MAX_REMEMBERED:
+            del self._contents[next(iter(self._contents))]
+        return True
+
+
+def _encode(envelope: EnvelopedData) -> bytes:
+    """All that decides whether an envelope opens with a given key."""
+    algorithm = envelope.algorithm
+    parts = (algorithm.oid.encode(), algorithm.parameters, envelope.authenticated, envelope.tag or b"")
+    return b"".join(ber.encode(ber.OCTET_STRING, part) for part in (*parts, envelope.encrypted_content))
 
 
 def _opened(envelope: EnvelopedData, answer: UnwrapAnswer, case: Case) -> Peeled:
