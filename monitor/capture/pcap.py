@@ -41,11 +41,13 @@ class Capture:
     """The frames of one capture file, in the order of the file; an iterator and a context manager.
 
     :param first_number: what the first frame is numbered.
+    :param hashed: whether ``sha256`` is wanted.
     :raises CaptureError: it is no capture. Iterating raises it where the file is damaged.
     """
 
-    def __init__(self, path: str, first_number: int = 1) -> None:
-        self._reader = Reader(path)
+    def __init__(self, path: str, first_number: int = 1, *, hashed: bool = False) -> None:
+        self._reader = Reader(path, hashed=hashed)
+        self._form = "pcap"
         try:
             self._frames = self._open(first_number)
         except CaptureError:
@@ -76,6 +78,28 @@ class Capture:
         """What is amiss and did not keep the file from being read, one line each; whole at the end."""
         return self._reader.warnings
 
+    @property
+    def name(self) -> str:
+        """The path, or what standard input is called."""
+        return self._reader.name
+
+    @property
+    def form(self) -> str:
+        """Its format, for people."""
+        return f"{self._form}, in gzip" if self._reader.packed else self._form
+
+    @property
+    def snap_length(self) -> int:
+        """Most octets of a packet that were kept, 0 where the file does not say; whole at the end."""
+        return self._reader.snap_length
+
+    def sha256(self) -> str:
+        """The SHA-256 of the whole file as stored, in hexadecimal; empty if it was not wanted.
+
+        :raises CaptureError: the rest of the file cannot be read.
+        """
+        return self._reader.sha256()
+
     def close(self) -> None:
         """Close the file; standard input stays open."""
         self._reader.close()
@@ -85,6 +109,7 @@ class Capture:
         head = reader.more(b"", _HEADER_SIZE)
         magic = head[:4]
         if magic == pcapng.MAGIC:
+            self._form = "pcapng"
             return pcapng.frames(reader, head, number)
         if magic not in _MAGICS:
             raise CaptureError(
@@ -94,7 +119,7 @@ class Capture:
             reader.warnings.append(f"{reader.name}: cut off in the file header")
             return iter(())
         order, factor = _MAGICS[magic]
-        major, _, _, _, _, link = Struct(order + "HHIIII").unpack_from(head, 4)
+        major, _, _, _, reader.snap_length, link = Struct(order + "HHIIII").unpack_from(head, 4)
         if major != 2:
             raise CaptureError(
                 f"{reader.name}: pcap version {major} at octet 4 is not read; convert it with editcap"
@@ -103,12 +128,13 @@ class Capture:
         return _records(reader, head, order, factor, link & 0xFFFF, number)
 
 
-def open_capture(path: str, first_number: int = 1) -> Capture:
+def open_capture(path: str, first_number: int = 1, *, hashed: bool = False) -> Capture:
     """Open a pcap or pcapng file, plain or in gzip; ``-`` is standard input.
 
+    :param hashed: whether ``Capture.sha256`` is wanted.
     :raises CaptureError: it cannot be opened, or is no capture.
     """
-    return Capture(path, first_number)
+    return Capture(path, first_number, hashed=hashed)
 
 
 def _records(

@@ -129,6 +129,7 @@ def frames(reader: Reader, head: bytes, number: int) -> Iterator[Frame]:
                 if len(section.interfaces) >= MAX_INTERFACES:
                     raise _damaged(reader, base + at, f"more than {MAX_INTERFACES} interfaces")
                 section.interfaces.append(_describe(section, buffer, body, end, reader, base + at))
+                reader.snap_length = max(reader.snap_length, section.interfaces[-1].snap)
             at += size
             continue
         yield Frame(

@@ -1,5 +1,6 @@
 """Capture files as octets: read in large pieces, gzip taken off on the way."""
 
+import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,11 @@ class CaptureError(Exception):
 class Reader:
     """The octets of a capture file, plain or in gzip, from a path or from standard input (``-``).
 
+    :param hashed: whether to hash what is read, for ``sha256``.
     :raises CaptureError: it cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, hashed: bool = False) -> None:
         self.name = "standard input" if path == "-" else path
         self.size = 0
         """Octets of the file as stored, 0 where that is unknown (a pipe)."""
@@ -32,6 +34,11 @@ class Reader:
         """Octets given so far, unpacked."""
         self.warnings: list[str] = []
         """What is amiss with the file and did not keep it from being read, one line each."""
+        self.packed = False
+        """Whether it is in gzip."""
+        self.snap_length = 0
+        """Most octets of a packet that were kept, 0 where the file does not say."""
+        self._hash = hashlib.sha256() if hashed else None
         try:
             if path == "-":
                 self._file: BinaryIO = open(_STANDARD_INPUT, "rb", buffering=0, closefd=False)  # noqa: SIM115
@@ -52,6 +59,17 @@ class Reader:
     def close(self) -> None:
         """Close the file; standard input stays open."""
         self._file.close()
+
+    def sha256(self) -> str:
+        """The SHA-256 of the whole file as stored, of which the rest is read; empty if it is not hashed.
+
+        :raises CaptureError: the file cannot be read.
+        """
+        if self._hash is None:
+            return ""
+        while self._read():
+            pass
+        return self._hash.hexdigest()
 
     def chunk(self) -> bytes:
         """The next octets, at most about ``CHUNK``; empty at the end.
@@ -77,7 +95,8 @@ class Reader:
         head = self._read()
         if len(head) == 1:
             head += self._read()
-        if head.startswith(_GZIP_MAGIC):
+        self.packed = head.startswith(_GZIP_MAGIC)
+        if self.packed:
             yield from self._unpacked(head)
         else:
             while head:
@@ -117,4 +136,6 @@ class Reader:
                 f"{self.name}: cannot be read at octet {self.position}: {error.strerror}"
             ) from error
         self.position += len(data or b"")
+        if self._hash is not None and data:
+            self._hash.update(data)
         return data or b""
