@@ -15,6 +15,8 @@ MAX_ENDPOINTS = 65_536
 """Media endpoints whose calls are remembered."""
 MAX_CALLS = 64
 """Calls remembered of one endpoint; the oldest are forgotten."""
+CALL_ID_KEPT = 256
+"""Characters of a Call-ID that are kept."""
 
 _SUSPICIOUS = frozenset((str(Reason.DUPLICATE_KEY), str(Reason.REKEY_MISSING)))
 """Alerts that tell of one key for two streams."""
@@ -51,8 +53,9 @@ class Signalling:
                 if len(self._calls) >= MAX_ENDPOINTS:
                     continue
                 calls = self._calls[endpoint] = deque(maxlen=MAX_CALLS)
-            if not calls or calls[-1][1] != record.call_id:
-                calls.append((record.time, record.call_id))
+            call_id = record.call_id[:CALL_ID_KEPT]
+            if not calls or calls[-1][1] != call_id:
+                calls.append((record.time, call_id))
 
     def call_of(self, flow: Flow, time: int) -> str:
         """The Call-ID of the call that media of a flow belongs to, empty where no description names its ends.
