@@ -34,6 +34,7 @@ class Daemon:
     :param policy: lines of the configuration's ``[policy]``.
     :param keys: the directory of the private keys, None for none.
     :param prefix: a command that runs the daemon's.
+    :param tables: further lines of the configuration; those before the first table are of ``[keys]``.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Daemon:
         policy: str = "",
         keys: Path | None = KEYS,
         prefix: Sequence[str] = (),
+        tables: str = "",
     ) -> None:
         self.host = host
         self.queue = queue
@@ -55,7 +57,9 @@ class Daemon:
             f"[policy]\n{policy}\n"
             f'[store]\nurl = "sqlite:///{folder}/associations.db"\n'
             f'[secret]\nfile = "{folder}/secret"\n'
-            f'[events]\nfile = "{self.events_file}"\n' + (f'[keys]\ndirectory = "{keys}"\n' if keys else "")
+            f'[events]\nfile = "{self.events_file}"\n'
+            + (f'[keys]\ndirectory = "{keys}"\n' if keys else "")
+            + tables
         )
         folder.chmod(0o700)
         notifications = folder / "notify"
