@@ -277,3 +277,9 @@ def test_the_examples_are_right_alone_and_together(file: Path) -> None:
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().queue.batch = 5
+
+
+@pytest.mark.parametrize("key", ["[key]", "queue.[key]"])
+def test_a_key_by_the_name_that_pydantic_uses(file: Path, key: str) -> None:
+    (problem,) = problems(file, ".".join(f'"{part}"' for part in key.split(".")) + " = 1\n")
+    assert problem.startswith(f"monitor.toml:1: {key}: is no key that is known")

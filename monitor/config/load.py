@@ -132,7 +132,10 @@ def _validated(document: Document, model: type[T]) -> tuple[T | None, list[Probl
 
 
 def _problem(document: Document, model: type[Table], details: ErrorDetails) -> Problem:
-    path: KeyPath = tuple(part for part in details["loc"] if part != "[key]")
+    path: KeyPath = details["loc"]
+    if path[-1] == "[key]" and details["type"] != "extra_forbidden":
+        # It is the key itself that is wrong, says pydantic.
+        path = path[:-1]
     return document.problem(path, _text(model, path, details))
 
 
