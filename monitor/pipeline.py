@@ -6,21 +6,23 @@ message wait with it, everything else goes on. Cases of one dialog, and cases wi
 on in the order in which they came.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from monitor.antireplay.fingerprint import spi
-from monitor.antireplay.policy import Policy
+from monitor.antireplay.policy import Policy, Remedy
 from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.sad import Facts
 from monitor.antireplay.table import StoreError
 from monitor.cms.enveloped import EnvelopedData
+from monitor.denial import Denial
 from monitor.exceptions import DecodeError, ExceptionName, Outcome
 from monitor.exhibit import Exhibit
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
+from monitor.passage import HOLD_OCTETS, HOLD_TIME, Fate, Passage
 from monitor.record import ExceptionRecord, Record, RulingRecord
 from monitor.sequence import Sequencer
 from monitor.sip import message as sip
@@ -40,8 +42,10 @@ from monitor.wire.tcp import Delivery, Streams
 
 MAX_WAITING = 4096
 """Messages that may wait for private-key work, their own or an earlier message's."""
-MAX_SPANS = 64
-"""Stretches of one stream that are kept as undecided or denied; beyond that all that follows is denied."""
+MAX_DENIED = 4096
+"""Denied messages of all streams whose octets are kept, to make what is sent again harmless too."""
+MAX_HELD = 128
+"""Streams whose segments wait until a message is whole; those that wait longest are let go first."""
 METHODS = frozenset(
     (
         *("ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY"),
@@ -49,8 +53,6 @@ METHODS = frozenset(
     )
 )
 """The registered methods, which are counted one by one; all others are counted together."""
-END_OF_STREAM = 1 << 62
-"""Beyond any offset."""
 
 
 class Policies(Protocol):
@@ -79,6 +81,12 @@ class Settled:
     records: tuple[Record, ...]
     exhibits: tuple[Exhibit, ...] = ()
     """Its messages that are to be kept as evidence."""
+    denials: tuple[Denial, ...] = ()
+    """Those in it that are enforced otherwise than by dropping it; empty: drop it if it is denied."""
+    start: int = 0
+    """Offset in its stream of the frame's first octet."""
+    floor: int = 0
+    """Of the octets below this offset, none may be read by the recipient (see ``passage.Passage``)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -86,8 +94,15 @@ class _Ticket:
     """One frame that was fed: what its verdict waits for, and what is told of it."""
 
     frame: Frame
+    start: int = 0
+    """Offsets in its stream of the octets it carries."""
+    end: int = 0
     waiting: int = 0
     denied: bool = False
+    dropped: bool = False
+    """Whether a denial is enforced by dropping, whatever other denials are."""
+    denials: list[Denial] = field(default_factory=list)
+    floor: int = 0
     records: list[Record] = field(default_factory=list)
     uncommitted: dict[int, "_Job"] = field(default_factory=dict)
     """Accepted rulings, by index in ``records``: void if the commit fails."""
@@ -97,34 +112,7 @@ class _Ticket:
     @property
     def eventful(self) -> bool:
         """Whether there is anything to settle."""
-        return bool(self.waiting or self.records or self.kept)
-
-
-@dataclass(slots=True, eq=False)
-class _Fate:
-    """What becomes of a message, and of every frame that carries octets of it."""
-
-    decided: bool = False
-    denied: bool = False
-    frames: list[_Ticket] = field(default_factory=list)
-    """Those that wait for it, or have its octets again."""
-
-
-@dataclass(slots=True, eq=False)
-class _Span:
-    """A stretch of a stream that carries one message which is undecided or denied."""
-
-    start: int
-    end: int
-    fate: _Fate
-
-
-@dataclass(slots=True, eq=False)
-class _StreamState:
-    """What hangs on a TCP stream: its framer and the stretches that are not free to pass."""
-
-    framer: StreamFramer = field(default_factory=StreamFramer)
-    spans: list[_Span] = field(default_factory=list)
+        return bool(self.waiting or self.records or self.kept or self.denials or self.floor)
 
 
 @dataclass(slots=True, eq=False)
@@ -135,7 +123,7 @@ class _Job:
     case: Case
     flow: Flow
     ticket: _Ticket
-    fate: _Fate
+    fate: Fate
     keys: Sequence[Hashable]
     """What orders it: its Call-ID and its envelopes."""
     layers: Sequence[Layer] = ()
@@ -158,7 +146,9 @@ class Pipeline:
 
     counts: Counter[str]
     """``messages``: read; ``overtaken``: that waited for an earlier one; ``spans``: streams with too many
-    denied stretches; ``unfollowed``: without key material, of which the store did not take notice."""
+    denied stretches; ``unfollowed``: without key material, of which the store did not take notice;
+    ``let-go-long``, ``-resent``, ``-late`` and ``-full``: messages whose segments did not wait until they
+    were whole, see ``passage`` and ``MAX_HELD``."""
     messages: Counter[tuple[str, ...]]
     """Messages by transport and method, those of methods that are not registered as ``other``."""
 
@@ -173,6 +163,8 @@ class Pipeline:
         self._number = 0
         self._last: Frame | None = None
         self._order: Sequencer[_Job] = Sequencer()
+        self._held: OrderedDict[Passage, None] = OrderedDict()
+        self._denied: OrderedDict[Fate, None] = OrderedDict()
         self.heard: Callable[[Message, Frame, Flow], None] | None = None
         """Is told every SIP message, whether or not there is anything in it to rule on."""
 
@@ -221,11 +213,21 @@ class Pipeline:
         if job is not None:
             self._advance(job, answer)
 
+    def expire(self, now: int) -> None:
+        """Let go what has waited too long at ``now`` for the rest of a message on its stream."""
+        while self._held:
+            oldest = next(iter(self._held))
+            if now - oldest.since < HOLD_TIME:
+                break
+            self._let_go(oldest, "late")
+
     def finish(self) -> None:
         """At the end of a capture: take what waited on streams for octets that will not come.
 
         It counts as completed by the last frame that was fed.
         """
+        while self._held:
+            self._let_go(next(iter(self._held)), "late")
         if self._last is not None:
             ticket = _Ticket(self._last)
             for delivery in self.streams.flush():
@@ -250,6 +252,9 @@ class Pipeline:
                 Verdict.DENY if ticket.denied else Verdict.ACCEPT,
                 tuple(ticket.records),
                 tuple(_exhibits(ticket)),
+                () if ticket.dropped else tuple(ticket.denials),
+                ticket.start,
+                ticket.floor,
             )
             for ticket in done
         ]
@@ -264,10 +269,15 @@ class Pipeline:
         if not readings or (trouble is not None and self._raise(ticket, flow, trouble)):
             return
         for reading in readings:
-            self._message(reading, ticket, flow, _Fate(), stream=False)
+            fate = Fate()
+            self._message(reading, ticket, flow, fate, stream=False)
+            fate.bind(ticket)
 
     def _segment(self, segment: Segment, ticket: _Ticket) -> None:
-        self._deliveries(self.streams.feed(segment, ticket.frame.time), ticket)
+        delivery = self.streams.feed(segment, ticket.frame.time)
+        if delivery is not None:
+            ticket.start, ticket.end = delivery.start, delivery.end
+        self._deliveries(delivery, ticket)
 
     def _deliveries(self, delivery: Delivery | None, ticket: _Ticket) -> None:
         while delivery is not None:
@@ -276,51 +286,98 @@ class Pipeline:
 
     def _delivery(self, delivery: Delivery, ticket: _Ticket) -> None:
         stream = delivery.stream
-        state = stream.context
-        if not isinstance(state, _StreamState):
-            state = stream.context = _StreamState()
-        found = _framed(state.framer, delivery)
-        if delivery.trouble is not None and state.framer.speaks_sip:
+        passage = stream.context
+        if not isinstance(passage, Passage):
+            passage = stream.context = Passage()
+        before = passage.under_way
+        found = _framed(passage.framer, delivery)
+        if delivery.trouble is not None and passage.framer.speaks_sip:
             denied = self._raise(ticket, stream.flow, delivery.trouble)
-            fate = _Fate(decided=True, denied=denied)
-            self._keep(state, _Span(delivery.start, delivery.end, fate))
+            self._decide(passage.stretch(delivery.start, delivery.end), denied, stream.flow, ticket)
             if denied:
                 found = ()
         for each in found:
-            fate = _Fate()
+            fate = passage.whole(each.start, each.end)
             if isinstance(each, Unframed):
-                fate.decided, fate.denied = True, self._raise(ticket, stream.flow, each.error)
+                self._decide(fate, self._raise(ticket, stream.flow, each.error), stream.flow, ticket)
             else:
                 self._message(each.raw, ticket, stream.flow, fate, stream=True)
-            self._keep(state, _Span(each.start, each.end, fate))
-        for span in state.spans:
-            # Octets of a message share its fate, however often they are sent.
-            if delivery.start < span.end and span.start < delivery.end:
-                self._bind(ticket, span.fate)
-
-    def _keep(self, state: _StreamState, span: _Span) -> None:
-        state.spans = [each for each in (*state.spans, span) if each.fate.denied or not each.fate.decided]
-        if len(state.spans) > MAX_SPANS:
+        if before is not None and passage.under_way is before and before.start != passage.framer.start:
+            # It was lost with a delivery that is denied.
+            self._decide(passage.whole(before.start, passage.framer.start), True, stream.flow, ticket)
+        self._hold(passage, delivery, ticket)
+        if passage.tidy():
             self.counts["spans"] += 1
-            start = min(each.start for each in state.spans)
-            state.spans = [_Span(start, END_OF_STREAM, _Fate(decided=True, denied=True))]
+        # Octets of a message share its fate, however often they are sent.
+        for span in passage.spans:
+            if span.overlaps(delivery.start, delivery.end):
+                span.bind(ticket)
+        for frame in before.frames if before is not None else ():
+            for span in passage.spans:
+                if span.overlaps(frame.start, frame.end):
+                    span.bind(frame)
+        if passage.under_way is None:
+            self._held.pop(passage, None)
+            passage.let_pass(delivery.start, delivery.end)
+        if delivery.start < min(delivery.end, passage.floor):
+            ticket.floor = passage.floor
 
-    @staticmethod
-    def _bind(ticket: _Ticket, fate: _Fate) -> None:
-        """Let a frame share a message's fate."""
-        if fate.denied:
-            ticket.denied = True
-        elif not fate.decided and ticket not in fate.frames:
-            ticket.waiting += 1
-            fate.frames.append(ticket)
+    def _hold(self, passage: Passage, delivery: Delivery, ticket: _Ticket) -> None:
+        """See whether the message under way is to wait until it is whole, and can."""
+        framer, frame, flow = passage.framer, ticket.frame, delivery.stream.flow
+        if not framer.in_message or passage.released:
+            return
+        if passage.under_way is None:
+            policy = self._policies.choose(flow.source, frame.interface, frame.mark, framer.method)
+            if policy.on_deny_tcp is not Remedy.NEUTRALISE:
+                return
+        if passage.too_much:
+            self._let_go(passage, "long")
+        elif delivery.start < delivery.data_start and framer.start < delivery.end:
+            self._let_go(passage, "resent")
+        elif passage.under_way is None:
+            passage.hold(frame.time)
+            self._held[passage] = None
+            self._held.move_to_end(passage)
+            if len(self._held) > MAX_HELD:
+                self._let_go(next(iter(self._held)), "full")
+
+    def _let_go(self, passage: Passage, why: str) -> None:
+        self.counts[f"let-go-{why}"] += 1
+        self._held.pop(passage, None)
+        passage.release()
+
+    def _decide(self, fate: Fate, denied: bool, flow: Flow, ticket: _Ticket, job: _Job | None = None) -> None:
+        """Settle what becomes of a message, or of a stretch in which there is none."""
+        fate.decide(denied, self._denial(fate, flow, ticket, job) if denied else None)
+
+    def _denial(self, fate: Fate, flow: Flow, ticket: _Ticket, job: _Job | None) -> Denial | None:
+        """How a denial is to be enforced, None: by dropping."""
+        frame, case = ticket.frame, job.case if job is not None else None
+        policy = case.policy if case else self._policies.choose(flow.source, frame.interface, frame.mark, "")
+        remedy = policy.on_deny_tcp if flow.transport == "tcp" else policy.on_deny_udp
+        if remedy is Remedy.DROP:
+            return None
+        octets = job.raw if job is not None else b""
+        if fate.passage is None:
+            reason = str(case.ruling.reason) if case is not None and case.ruling is not None else ""
+            return Denial(flow, remedy, octets, case.message if case is not None else None, reason)
+        if remedy is not Remedy.NEUTRALISE or len(octets) > HOLD_OCTETS:
+            octets = b""
+        self._denied[fate] = None
+        if len(self._denied) > MAX_DENIED:
+            oldest, _ = self._denied.popitem(last=False)
+            if oldest.passage is not None:
+                oldest.passage.forget(oldest)
+        return Denial(flow, remedy, octets, start=fate.start, passed=fate.passed)
 
     # From messages to rulings
 
-    def _message(self, raw: bytes, ticket: _Ticket, flow: Flow, fate: _Fate, *, stream: bool) -> None:
+    def _message(self, raw: bytes, ticket: _Ticket, flow: Flow, fate: Fate, *, stream: bool) -> None:
         try:
             message = sip.parse(raw, stream=stream)
         except SipError as error:
-            fate.decided, fate.denied = True, self._raise(ticket, flow, error)
+            self._decide(fate, self._raise(ticket, flow, error), flow, ticket)
             return
         self.counts["messages"] += 1
         self.messages[flow.transport, message.method if message.method in METHODS else "other"] += 1
@@ -332,7 +389,7 @@ class Pipeline:
         else:
             self._start(job)
 
-    def _open(self, raw: bytes, message: Message, ticket: _Ticket, flow: Flow, fate: _Fate) -> _Job:
+    def _open(self, raw: bytes, message: Message, ticket: _Ticket, flow: Flow, fate: Fate) -> _Job:
         """A job for a message, with the layers it shows and the template that takes it."""
         frame = ticket.frame
         policy = self._policies.choose(flow.source, frame.interface, frame.mark, message.method)
@@ -362,7 +419,7 @@ class Pipeline:
     def _enter(self, job: _Job) -> None:
         job.entered = True
         self._order.enter(job)
-        self._bind(job.ticket, job.fate)
+        job.fate.bind(job.ticket)
 
     def _full(self, job: _Job) -> bool:
         """Whether no more can wait; then the job is finished as the policy says of an overload."""
@@ -404,24 +461,20 @@ class Pipeline:
 
     def _finish(self, job: _Job) -> None:
         """Tell what came of a job, let its frames go, and start what waited for it."""
-        case, fate, records = job.case, job.fate, job.ticket.records
+        case, records = job.case, job.ticket.records
         before = len(records)
         self._record(job)
         if case.keep is not None:
             job.ticket.kept.append((job, slice(before, len(records))))
-        fate.decided = True
         refused = case.denied or (case.ruling is not None and case.ruling.reason.denies)
-        fate.denied = refused and job.enforced
         if not refused and case.ruling is None and _changes_dialog(case.message):
             try:
                 self._associations.follow(case.facts, case.policy)
             except StoreError:
                 self.counts["unfollowed"] += 1
-        if fate.denied:
-            job.ticket.denied = True
-        for ticket in fate.frames:
-            ticket.waiting -= 1
-            ticket.denied |= fate.denied
+        denied = refused and job.enforced
+        job.ticket.denied |= denied
+        self._decide(job.fate, denied, job.flow, job.ticket, job)
         if job.entered:
             for ready in self._order.leave(job):
                 self._start(ready)
@@ -488,8 +541,7 @@ class Pipeline:
         ticket.denied |= outcome is Outcome.DENY
         return outcome is Outcome.DENY
 
-    @staticmethod
-    def _void(ticket: _Ticket, detail: str) -> None:
+    def _void(self, ticket: _Ticket, detail: str) -> None:
         """The commit failed: what was accepted on the strength of it is an exception now."""
         for index, job in ticket.uncommitted.items():
             case = job.case
@@ -506,9 +558,9 @@ class Pipeline:
                 case.message.start_line,
             )
             if outcome is Outcome.DENY:
-                job.fate.denied = ticket.denied = True
-                for each in job.fate.frames:
-                    each.denied = True
+                ticket.denied = True
+                job.fate.revoke(self._denial(job.fate, job.flow, ticket, job))
+                job.fate.bind(ticket)
 
 
 def _exhibits(ticket: _Ticket) -> Iterator[Exhibit]:

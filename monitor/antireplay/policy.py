@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
 
@@ -29,6 +30,19 @@ DEFAULT_OUTCOMES: Mapping[ExceptionName, Outcome] = MappingProxyType(
 )
 
 
+class Remedy(StrEnum):
+    """What denying does."""
+
+    DROP = "drop"
+    """The packets go no further."""
+    RESPOND = "respond"
+    """They are dropped, and the sender of a request is told so by a final response. Datagrams only."""
+    NEUTRALISE = "neutralise"
+    """They go on with the message made harmless in place."""
+    RESET = "reset"
+    """The recipient's end of the connection is closed. Streams only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What is asked of the messages that this policy takes."""
@@ -48,6 +62,10 @@ class Policy:
     """After this long without a message the originator's source is bound anew (nanoseconds)."""
     strict: bool = False
     """Whether ``duplicate-key`` and ``rekey-missing`` deny."""
+    on_deny_udp: Remedy = Remedy.DROP
+    """What denying does to datagrams: never ``RESET``."""
+    on_deny_tcp: Remedy = Remedy.DROP
+    """What it does on streams: never ``RESPOND``."""
     outcomes: Mapping[ExceptionName, Outcome] = field(default_factory=lambda: DEFAULT_OUTCOMES)
     """What each exception means."""
 

@@ -8,7 +8,7 @@ from monitor.sip import header, message
 from monitor.sip.error import SipError
 from monitor.sip.header import MAX_HEADER_SECTION
 from monitor.sip.sniff import has_traces, sniff
-from monitor.sip.start_line import BLANK, START, UNFINISHED, Troubles
+from monitor.sip.start_line import BLANK, START, UNFINISHED, Troubles, text
 
 MAX_MESSAGE = 512 * 1024
 """Octets of one message on a stream, header section and body."""
@@ -67,8 +67,9 @@ class StreamFramer:
         self._base = 0
         self._scanned = 0
         """Octets held that are known to be without the line end or blank line looked for."""
-        self._in_message = False
-        self._need = 0
+        self.in_message = False
+        """Whether what is held begins with a start line."""
+        self.need = 0
         """Length of the message at the front, 0 while its header section is not whole."""
         self._in_line = False
         """Whether the next octet goes on a line of garbage."""
@@ -88,6 +89,12 @@ class StreamFramer:
         """Stream offset of the first octet held, or of the next one expected."""
         return self._base
 
+    @property
+    def method(self) -> str:
+        """Of the request that is not whole yet; empty for a response, and where there is none."""
+        word = bytes(self._held[:257]).partition(b" ")[0] if self.in_message else b""
+        return "" if b"/" in word else text(word)
+
     def feed(self, data: bytes, offset: int, gap: bool = False) -> list[Framed | Unframed]:
         """Take the next octets in and give what they complete.
 
@@ -106,7 +113,7 @@ class StreamFramer:
         return done
 
     def _lose(self, offset: int, done: list[Framed | Unframed]) -> None:
-        if self._in_message:
+        if self.in_message:
             error = SipError(ExceptionName.TRUNCATED, "message with a gap in the stream")
             done.append(Unframed(error, self._base, self._base + len(self._held)))
         self._drop(len(self._held))
@@ -117,14 +124,14 @@ class StreamFramer:
 
     def _step(self, done: list[Framed | Unframed]) -> bool:
         """Make one move; False where that takes more octets."""
-        if not self._in_message:
+        if not self.in_message:
             return self._seek(done)
-        if not self._need:
+        if not self.need:
             return self._measure(done)
-        if len(self._held) < self._need:
+        if len(self._held) < self.need:
             return False
-        done.append(Framed(bytes(self._held[: self._need]), self._base, self._base + self._need))
-        self._drop(self._need)
+        done.append(Framed(bytes(self._held[: self.need]), self._base, self._base + self.need))
+        self._drop(self.need)
         return True
 
     def _seek(self, done: list[Framed | Unframed]) -> bool:
@@ -138,7 +145,7 @@ class StreamFramer:
             self._scanned = len(held)
             return False
         if not self._in_line and 0 <= line_end <= MAX_HEADER_SECTION and START.match(held):
-            self._in_message = self.speaks_sip = True
+            self.in_message = self.speaks_sip = True
             self._lost = False
             self._told = None
             self._scanned = 0
@@ -189,7 +196,7 @@ class StreamFramer:
         if need > MAX_MESSAGE:
             self._fail(SipError(ExceptionName.LIMIT, f"message of {need} octets"), end, done)
             return True
-        self._need = need
+        self.need = need
         return True
 
     def _fail(self, error: SipError, length: int, done: list[Framed | Unframed]) -> None:
@@ -200,5 +207,5 @@ class StreamFramer:
     def _drop(self, length: int) -> None:
         del self._held[:length]
         self._base += length
-        self._in_message = False
-        self._scanned = self._need = 0
+        self.in_message = False
+        self._scanned = self.need = 0
