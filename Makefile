@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 PYTEST_OPTIONS ?=
-CODE := monitor tests $(wildcard benchmarks)
+CODE := monitor grafana tests $(wildcard benchmarks)
 
 # Under sudo nothing of root's is left in the caller's checkout.
 ifdef SUDO_UID
