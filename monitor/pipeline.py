@@ -213,13 +213,19 @@ class Pipeline:
         if job is not None:
             self._advance(job, answer)
 
-    def expire(self, now: int) -> None:
-        """Let go what has waited too long at ``now`` for the rest of a message on its stream."""
+    def expire(self, now: int) -> bool:
+        """Let go what has waited too long at ``now`` for the rest of a message on its stream.
+
+        :returns: whether there was any; ``settle`` gives it.
+        """
+        expired = False
         while self._held:
             oldest = next(iter(self._held))
             if now - oldest.since < HOLD_TIME:
                 break
             self._let_go(oldest, "late")
+            expired = True
+        return expired
 
     def finish(self) -> None:
         """At the end of a capture: take what waited on streams for octets that will not come.

@@ -11,12 +11,13 @@ import selectors
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.table import Store, StoreError
 from monitor.capture.nfqueue import Arrival, Packet
+from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.verdict import enforce
 from monitor.exhibit import Exhibit
 from monitor.keys.error import KeyStoreError
@@ -40,6 +41,8 @@ STATUS_INTERVAL = 10.0
 """Seconds between two lines of status for the service manager."""
 RESTART_INTERVAL = 10.0
 """Seconds between two attempts to start a keyholder that has gone."""
+FOREVER = 1 << 63
+"""Later than any time."""
 PRUNE_SLICE = 200
 """Records that one round of housekeeping looks at for pruning."""
 
@@ -61,6 +64,7 @@ class Core(Protocol):
     def feed(self, frame: Frame) -> Verdict | None: ...
     def asks(self) -> list[Ask]: ...
     def answer(self, number: int, answer: UnwrapAnswer) -> None: ...
+    def expire(self, now: int) -> bool: ...
     def settle(self) -> list[Settled]: ...
 
 
@@ -91,8 +95,7 @@ class Held:
     """A packet that waits for a ruling."""
 
     packet: Packet
-    time: int
-    """Of its frame."""
+    frame: Frame
     since: int
 
 
@@ -123,6 +126,7 @@ class Service:
     :param sources: closed at the end; no two of them may give frames of the same number.
     :param batch: most packets that share a commit.
     :param keyholder: None where no keys are held.
+    :param enforcer: gives the verdicts of messages.
     :param store: to be pruned and measured, None where that is left to others.
     :param report: told each batch of records and the time, after their verdicts; now and then an empty one.
     :param evidence: keeps exhibits, before their verdicts are given.
@@ -139,6 +143,7 @@ class Service:
         metrics: Metrics,
         batch: int = 256,
         keyholder: KeyWork | None = None,
+        enforcer: Enforcer | None = None,
         store: ManagedStore | None = None,
         report: Callable[[Sequence[Record], int], None] = lambda records, now: None,
         evidence: Keeper | None = None,
@@ -152,6 +157,7 @@ class Service:
         self._metrics = metrics
         self._batch = batch
         self._keyholder = keyholder
+        self._enforcer = enforcer or Enforcer()
         self._store = store
         self._report = report
         self._evidence = evidence
@@ -233,7 +239,7 @@ class Service:
             metrics.packets[_protocol(frame.data)] += 1
             verdict = self._feed(frame)
             if verdict is None:
-                held[frame.number] = Held(packet, frame.time, now)
+                held[frame.number] = Held(packet, frame, now)
             else:
                 self._give(packet, verdict)
                 given.append((frame.time, None))
@@ -311,8 +317,8 @@ class Service:
         for each in settled:
             held = self._held.pop(each.frame, None)
             if held is not None:
-                self._give(held.packet, each.verdict if kept or not each.exhibits else Verdict.DENY)
-                given.append((held.time, _ruling(each.records)))
+                self._enforce(held, each if kept or not each.exhibits else _refused(each), now)
+                given.append((held.frame.time, _ruling(each.records)))
             records.extend(each.records)
         self._observe_latency(given)
         if records:
@@ -339,6 +345,15 @@ class Service:
         except Exception as error:
             self._unexpected(error)
 
+    def _enforce(self, held: Held, settled: Settled, now: int) -> None:
+        try:
+            verdict = self._enforcer.give(held.packet, held.frame.data, settled, now)
+        except Exception as error:
+            self._unexpected(error)
+            self._give(held.packet, Verdict.DENY)
+        else:
+            self._metrics.verdicts[verdict] += 1
+
     def _give(self, packet: Packet, verdict: Verdict) -> None:
         enforce(packet, verdict)
         self._metrics.verdicts[verdict] += 1
@@ -352,7 +367,9 @@ class Service:
             self._metrics.latency.observe(max(0, now - taken) / NANOSECONDS, ruling)
 
     def _housekeep(self, now: int) -> None:
-        """Between batches: drop what was held too long, prune, measure, tell the watchdog."""
+        """Between batches: let go or drop what was held too long, prune, measure, tell the watchdog."""
+        if self._core.expire(now):
+            self._settle(now)
         for number in [number for number, held in self._held.items() if now - held.since > PATIENCE]:
             self._give(self._held.pop(number).packet, Verdict.DENY)
             self._metrics.expired += 1
@@ -410,6 +427,7 @@ class Service:
         while self._held and self._asked and (left := deadline - time.monotonic()) > 0:
             if self._keyholder in {key.fileobj for key, _ in self._selector.select(left)} and self._collect():
                 self._settle(self._clock())
+        self._core.expire(FOREVER)
         self._settle(self._clock())
         for held in self._held.values():
             self._give(held.packet, Verdict.DENY)
@@ -437,6 +455,11 @@ class Service:
     def _wake(self) -> None:
         with suppress(OSError):  # Full: the loop is being woken as it is. Closed: it has ended.
             os.write(self._wake_sender, b"\0")
+
+
+def _refused(settled: Settled) -> Settled:
+    """The same, denied and to be dropped."""
+    return replace(settled, verdict=Verdict.DENY, denials=())
 
 
 def _ruling(records: Sequence[Record]) -> RulingRecord | None:

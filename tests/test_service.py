@@ -45,6 +45,9 @@ class Packet:
     def drop(self) -> None:
         self._give(Verdict.DENY)
 
+    def set_payload(self, payload: bytes, /) -> None:
+        raise AssertionError("nothing here is rewritten")
+
     def _give(self, verdict: Verdict) -> None:
         assert self.verdict is None, "a second verdict"
         self.verdict = verdict
@@ -147,6 +150,9 @@ class Core:
     def answer(self, number: int, answer: UnwrapAnswer) -> None:
         self.answers[number] = answer
         self.held[number] = Verdict.ACCEPT if answer.key else Verdict.DENY
+
+    def expire(self, now: int) -> bool:
+        return False
 
     def settle(self) -> list[Settled]:
         if self.trouble is not None:

@@ -24,6 +24,8 @@ from monitor.config.model import Config
 from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, secret_check, site_secret
 from monitor.config.selector import Selector
+from monitor.enforce.enforcer import Enforcer
+from monitor.enforce.responder import Responder
 from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
 from monitor.keys.holder import KeyHolder
@@ -155,12 +157,17 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     events = _events(config, stack)
     queues = _queues(numbers, config, stack)
     _export(metrics, config, stack)
+    responder = Responder()
+    stack.callback(responder.close)
+    enforcer = Enforcer(responder.send)
+    metrics.rewritten, metrics.responses = enforcer.rewritten, enforcer.responses
     service = Service(
         queues,
         pipeline,
         metrics=metrics,
         batch=config.queue.batch,
         keyholder=keyholder,
+        enforcer=enforcer,
         store=store,
         report=_reporter(events, metrics),
         evidence=evidence,

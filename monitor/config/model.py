@@ -5,9 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from monitor.antireplay.policy import DEFAULT_OUTCOMES, Policy
+from monitor.antireplay.policy import DEFAULT_OUTCOMES, Policy, Remedy
 from monitor.config.quantity import (
     Addresses,
     Duration,
@@ -50,6 +50,37 @@ class SourcePrefix(Table):
     )
 
 
+class OnDeny(Table):
+    """What denying does, to datagrams and on streams; one word is for both."""
+
+    udp: Literal["drop", "respond", "neutralise"] = Field(
+        default="drop",
+        description="What denying does to a datagram: `drop`; `respond`, drop it and tell the sender of a"
+        " request by a 403; `neutralise`, pass it with the message made harmless. See enforcement.md. One"
+        ' word, as in `on_deny = "respond"`, is for both; there `respond` means `neutralise` on TCP, and'
+        " `reset` means `drop` on UDP.",
+    )
+    tcp: Literal["drop", "neutralise", "reset"] = Field(
+        default="drop",
+        description="What it does on a stream: `drop`, which stalls the connection with all its calls;"
+        " `neutralise`; or `reset`, close the recipient's end of the connection.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        match value:
+            case "drop" | "neutralise":
+                return {"udp": value, "tcp": value}
+            case "respond":
+                return {"udp": value, "tcp": "neutralise"}
+            case "reset":
+                return {"udp": "drop", "tcp": value}
+        raise ValueError(f'must be "drop", "respond", "neutralise" or "reset", is "{value}"')
+
+
 class PolicyTable(Table):
     """What is asked of messages. In a policy file, a key that is left out is as in the configuration file."""
 
@@ -83,9 +114,7 @@ class PolicyTable(Table):
         description="Whether one key in two places of a message, or the same key for new media, is denied"
         " too.",
     )
-    on_deny: Literal["drop"] = Field(
-        default="drop", description="What denying does to the packets; dropping them is all there is."
-    )
+    on_deny: OnDeny = Field(default=OnDeny(), description="What denying does.")
     exceptions: Mapping[ExceptionName, Outcome] = Field(
         default_factory=dict,
         description="What each exception means: `accept`, `deny` or `alert` (accept and tell).",
@@ -96,11 +125,10 @@ class PolicyTable(Table):
         said = {name: getattr(self, name) for name in self.model_fields_set}
         if "exceptions" in said:
             said["exceptions"] = {**base.exceptions, **self.exceptions}
-        if "source_prefix" in said:
-            prefixes = {
-                name: getattr(self.source_prefix, name) for name in self.source_prefix.model_fields_set
-            }
-            said["source_prefix"] = base.source_prefix.model_copy(update=prefixes)
+        for name in {"source_prefix", "on_deny"} & said.keys():
+            table = said[name]
+            parts = {part: getattr(table, part) for part in table.model_fields_set}
+            said[name] = getattr(base, name).model_copy(update=parts)
         return base.model_copy(update=said)
 
     def policy(self, name: str) -> Policy:
@@ -115,6 +143,8 @@ class PolicyTable(Table):
             originator=self.originator,
             originator_silence=self.originator_silence,
             strict=self.strict,
+            on_deny_udp=Remedy(self.on_deny.udp),
+            on_deny_tcp=Remedy(self.on_deny.tcp),
             outcomes=MappingProxyType({**DEFAULT_OUTCOMES, **self.exceptions}),
         )
 

@@ -56,6 +56,8 @@ def _asked(policy: Policy) -> str:
         said.append(f"originator {policy.originator}")
     if policy.strict:
         said.append("strict")
+    if (policy.on_deny_udp, policy.on_deny_tcp) != (plain.on_deny_udp, plain.on_deny_tcp):
+        said.append(f"denials {policy.on_deny_udp} on UDP, {policy.on_deny_tcp} on TCP")
     said += [
         f"{name} {outcome}" for name, outcome in policy.outcomes.items() if outcome != DEFAULT_OUTCOMES[name]
     ]

@@ -117,6 +117,22 @@ FAMILIES = (
         ("verdict",),
     ),
     Family(
+        "replay_monitor_rewritten_packets_total",
+        "counter",
+        "Packets that went on with other octets because of a denied message: neutralised, turned into a"
+        " reset, or shortened to what stands before the message that the connection is reset for.",
+        lambda metrics: {(how,): count for how, count in dict(metrics.rewritten).items()},
+        ("how",),
+    ),
+    Family(
+        "replay_monitor_responses_total",
+        "counter",
+        "Denied requests under a policy that responds: sent, limited by rate, unanswerable (a response, an"
+        " ACK, oddly formed, too short), failed.",
+        lambda metrics: {(result,): count for result, count in dict(metrics.responses).items()},
+        ("result",),
+    ),
+    Family(
         "replay_monitor_messages_total",
         "counter",
         "SIP messages read, by transport and method, for responses that of the CSeq; `other` is none of"

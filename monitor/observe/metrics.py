@@ -86,6 +86,10 @@ class Metrics:
         """What the core counts besides."""
         self.packets = [0] * 256
         """Packets taken from the queue, by IP protocol number."""
+        self.rewritten: Mapping[str, int] = MappingProxyType({})
+        """Packets that went on with other octets, by what was done to them, as the enforcer counts them."""
+        self.responses: Mapping[str, int] = MappingProxyType({})
+        """What became of responses to denied requests, as the enforcer counts them."""
         self.verdicts = dict.fromkeys(Verdict, 0)
         # Counters begin at 0, not with what they first count: Prometheus sees an increase from then on.
         self.rulings: dict[Labels, int] = {}
