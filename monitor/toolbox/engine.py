@@ -68,7 +68,7 @@ class Engine:
     """Interprets templates.
 
     :param templates: in the order in which they are tried.
-    :raises TemplateError: a step's parameter has a value that its tool cannot use.
+    :raises TemplateError: a step's parameter is missing, or has a value that its tool cannot use.
     """
 
     def __init__(self, templates: Sequence[Template], registry: Registry, databases: Databases) -> None:
@@ -176,7 +176,7 @@ def _compile(template: Template, registry: Registry, databases: Databases) -> Co
     for step in template.steps:
         try:
             tool = registry.tools[step.tool](databases, **step.parameters)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise TemplateError([f"template {template.name}: step {step.tool}: {error}"]) from error
         for kind in tool.takes:
             steps.setdefault(kind, []).append(_Step(tool, dict(step.on_failure)))
