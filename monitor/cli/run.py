@@ -44,7 +44,7 @@ from monitor.service import MeasuredStore, Service
 from monitor.store.location import open_store
 from monitor.toolbox.registry import RegistryError
 from monitor.toolbox.template import TemplateError
-from monitor.toolbox.tools.pki import TrustStore
+from monitor.keys.trust import TrustStore
 from monitor.wire.frame import NANOSECONDS, Frame
 from monitor.wire.link import RAW
 

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from smime_material import AUTHORITY, BEGIN, NOW, issue, material, name
 
+from monitor.keys import trust as pki
 from monitor.keys.certificate import UNREADABLE
 from monitor.keys.error import KeyStoreError
-from monitor.toolbox.tools import pki
-from monitor.toolbox.tools.pki import Trust, TrustStore
+from monitor.keys.trust import Trust, TrustStore
 
 ROOT, MIDDLE, LEAF = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
 ROOT_CERTIFICATE = issue("root", ROOT.public_key(), "root", ROOT, [AUTHORITY])
