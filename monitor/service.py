@@ -80,6 +80,13 @@ class KeyWork(Protocol):
     def restart(self) -> None: ...
 
 
+class Control(Protocol):
+    """What operators ask through (see ``control.server.ControlServer``)."""
+
+    def fileno(self) -> int: ...
+    def serve(self) -> None: ...
+
+
 class Keeper(Protocol):
     """Who keeps evidence (see ``observe.evidence.EvidenceLog``)."""
 
@@ -131,6 +138,7 @@ class Service:
     :param report: told each batch of records and the time, after their verdicts; now and then an empty one.
     :param evidence: keeps exhibits, before their verdicts are given.
     :param record: given each frame just before the core.
+    :param control: served after each batch.
     :param on_reload: called in the loop after ``reload``; what it raises is logged.
     :param clock: nanoseconds since the epoch.
     """
@@ -148,6 +156,7 @@ class Service:
         report: Callable[[Sequence[Record], int], None] = lambda records, now: None,
         evidence: Keeper | None = None,
         record: Callable[[Frame], None] | None = None,
+        control: Control | None = None,
         on_reload: Callable[[], None] = lambda: None,
         notifier: Notifier | None = None,
         clock: Callable[[], int] = time.time_ns,
@@ -162,6 +171,7 @@ class Service:
         self._report = report
         self._evidence = evidence
         self._record = record
+        self._control = control
         self._on_reload = on_reload
         self._notifier = notifier or Notifier({})
         self._clock = clock
@@ -179,8 +189,9 @@ class Service:
         self._selector.register(self._wake_receiver, selectors.EVENT_READ)
         for source in self._sources:
             self._selector.register(source, selectors.EVENT_READ)
-        if keyholder is not None:
-            self._selector.register(keyholder, selectors.EVENT_READ)
+        for other in (keyholder, control):
+            if other is not None:
+                self._selector.register(other, selectors.EVENT_READ)
 
     def stop(self) -> None:
         """End ``run``: take nothing more in, rule on what was taken, give every packet its verdict."""
@@ -226,6 +237,8 @@ class Service:
             busy = self._collect() or busy
         if busy:
             self._settle(now)
+        if self._control is not None and self._control in ready:
+            self._control.serve()
         if time.monotonic() >= self._tick_due:
             self._tick_due = time.monotonic() + TICK
             self._housekeep(now)

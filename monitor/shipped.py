@@ -1,5 +1,6 @@
-"""The files that come with the project: beside the package in a checkout, inside it when installed."""
+"""What comes with the package: its version, and files, beside it in a checkout, inside it when installed."""
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -8,3 +9,11 @@ def shipped(*parts: str) -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "rules"
     return (installed if installed.is_dir() else package.parent / "rules").joinpath(*parts)
+
+
+def program_version() -> str:
+    """The version that is installed."""
+    try:
+        return version("sip-replay-monitor")
+    except PackageNotFoundError:
+        return "unknown"

@@ -24,6 +24,10 @@ from monitor.config.model import Config
 from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, secret_check, site_secret
 from monitor.config.selector import Selector
+from monitor.control.access import Access
+from monitor.control.answers import Answers
+from monitor.control.error import ControlError
+from monitor.control.server import ControlServer
 from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.responder import Responder
 from monitor.keys.directory import Directory
@@ -37,6 +41,7 @@ from monitor.observe.evidence import EvidenceLog, signing_key
 from monitor.observe.exposition import Exporter
 from monitor.observe.metrics import Metrics
 from monitor.observe.notify import Notifier
+from monitor.observe.recent import Recent
 from monitor.observe.version import version_of
 from monitor.pipeline import Pipeline
 from monitor.record import Record
@@ -44,7 +49,7 @@ from monitor.service import MeasuredStore, Service
 from monitor.store.location import open_store
 from monitor.toolbox.registry import RegistryError
 from monitor.toolbox.template import TemplateError
-from monitor.keys.trust import TrustStore
+from monitor.toolbox.tools.pki import TrustStore
 from monitor.wire.frame import NANOSECONDS, Frame
 from monitor.wire.link import RAW
 
@@ -61,6 +66,7 @@ class StartError(Exception):
 
 START_ERRORS = (
     ConfigError,
+    ControlError,
     EvidenceError,
     KeyStoreError,
     QueueError,
@@ -161,6 +167,15 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     stack.callback(responder.close)
     enforcer = Enforcer(responder.send)
     metrics.rewritten, metrics.responses = enforcer.rewritten, enforcer.responses
+    recent = Recent()
+    answers = Answers(
+        metrics=metrics,
+        recent=recent,
+        store=store,
+        store_url=config.store.url,
+        keyholder=keyholder,
+        keys=len(directory.holdings),
+    )
     service = Service(
         queues,
         pipeline,
@@ -169,9 +184,10 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         keyholder=keyholder,
         enforcer=enforcer,
         store=store,
-        report=_reporter(events, metrics),
+        report=_reporter(events, recent, metrics),
         evidence=evidence,
         record=_recorder(options.record, stack),
+        control=_control(config, answers, stack),
         on_reload=events.reopen if events else lambda: None,
         notifier=Notifier(),
     )
@@ -276,13 +292,31 @@ def _export(metrics: Metrics, config: Config, stack: ExitStack) -> None:
     stack.callback(exporter.close)
 
 
-def _reporter(events: EventFile | None, metrics: Metrics) -> Callable[[Sequence[Record], int], None]:
+def _control(config: Config, answers: Answers, stack: ExitStack) -> ControlServer | None:
+    """Where operators may ask; a daemon that cannot be asked still rules."""
+    path = config.control.socket
+    if path is None:
+        return None
+    access = Access.to(config.control.users, config.control.groups)
+    try:
+        server = ControlServer(path, access, answers.commands)
+    except ControlError as error:
+        log.warning("nobody can ask this daemon: %s", error)
+        return None
+    stack.callback(server.close)
+    return server
+
+
+def _reporter(
+    events: EventFile | None, recent: Recent, metrics: Metrics
+) -> Callable[[Sequence[Record], int], None]:
     teller = Teller()
 
     def report(records: Sequence[Record], now: int) -> None:
         if events is not None:
             events.write(records)
             metrics.events_lost = events.lost
+        recent.add(records)
         for record in records:
             teller.tell(record, now)
 

@@ -18,10 +18,12 @@ from monitor.config.quantity import (
     Listen,
     Marks,
     Methods,
+    Names,
     Networks,
     Output,
     QueueNumbers,
     Retention,
+    Socket,
     StoreUrl,
     Whole,
 )
@@ -33,6 +35,8 @@ from monitor.wire.frame import NANOSECONDS
 
 STATE = Path("/var/lib/replay-monitor")
 """Where the daemon keeps what it must not lose."""
+RUN = Path("/run/replay-monitor")
+"""Where it keeps what ends with it."""
 
 
 class Table(BaseModel):
@@ -245,6 +249,17 @@ class TemplatesTable(Table):
     )
 
 
+class ControlTable(Table):
+    """The socket on which `replay-monitor status`, `associations` and `alerts` ask the daemon."""
+
+    socket: Socket = Field(
+        default=RUN / "control",
+        description="Path of the socket, in a directory of the daemon's own; or `off`.",
+    )
+    users: Names = Field(default=(), description="Users who may ask, beside root and the daemon's own.")
+    groups: Names = Field(default=(), description="Groups whose members may.")
+
+
 class LogTable(Table):
     """The daemon's log, on standard error."""
 
@@ -308,6 +323,7 @@ class Config(Table):
     keys: KeysTable = KeysTable()
     metrics: MetricsTable = MetricsTable()
     templates: TemplatesTable = TemplatesTable()
+    control: ControlTable = ControlTable()
     log: LogTable = LogTable()
     events: EventsTable = EventsTable()
     evidence: EvidenceTable = EvidenceTable()

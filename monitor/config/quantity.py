@@ -153,6 +153,10 @@ def _output(value: object, info: ValidationInfo) -> Path:
     return STANDARD_OUTPUT if value == "-" else _path(value, info)
 
 
+def _socket(value: object, info: ValidationInfo) -> Path | None:
+    return None if value == "off" else _path(value, info)
+
+
 def _endpoint(value: object) -> Endpoint | None:
     if value == "off":
         return None
@@ -205,6 +209,9 @@ FilePath = Annotated[Path, PlainValidator(_path)]
 """A relative one begins at the directory of the configuration file."""
 Output = Annotated[Path, PlainValidator(_output)]
 """As ``FilePath``; ``-`` is standard output."""
+Socket = Annotated[Path | None, PlainValidator(_socket)]
+"""As ``FilePath``; None: nowhere."""
+Names = tuple[Annotated[str, Strict()], ...]
 StoreUrl = Annotated[str, PlainValidator(_store_url)]
 Listen = Annotated[Endpoint | None, PlainValidator(_endpoint)]
 """None: nowhere."""

@@ -107,7 +107,7 @@ class ControlServer:
             client.request += octets
             if b"\n" not in client.request and len(client.request) <= MAX_REQUEST:
                 return
-            client.answer = json.dumps(self._answer(client)).encode() + b"\n"
+            client.answer = self._answer(client)
             client.request.clear()
             self._selector.modify(client.channel, selectors.EVENT_WRITE, client)
         client.answer = client.answer[client.channel.send(client.answer) :]
@@ -116,26 +116,31 @@ class ControlServer:
         elif not client.answer:
             self._selector.modify(client.channel, selectors.EVENT_READ, client)
 
-    def _answer(self, client: _Client) -> dict[str, object]:
-        if not client.allowed:
-            return {"error": f"{client.peer} may not ask (add the user or a group of it to [control])"}
-        line, _, more = bytes(client.request).partition(b"\n")
-        if more or len(line) > MAX_REQUEST:
-            return {"error": f"one request at a time, of {MAX_REQUEST} octets at the most"}
+    def _answer(self, client: _Client) -> bytes:
         try:
-            request = json.loads(line)
-            command = self._commands[request.pop("command")]
-        except (ValueError, RecursionError, AttributeError, TypeError):
-            return {"error": "no JSON object"}
-        except KeyError:
-            return {"error": f"no such command (there are {', '.join(sorted(self._commands))})"}
-        try:
-            return {"result": command(request, client.peer)}
+            answer = {"result": self._result(client)}
+            return json.dumps(answer).encode() + b"\n"
         except ControlError as error:
-            return {"error": str(error)}
+            text = str(error)
         except Exception as error:  # A mistake in an answer must not end the loop.
             log.error("unexpected %s in an answer", type(error).__name__, exc_info=error)
-            return {"error": f"unexpected {type(error).__name__}; the daemon's log tells more"}
+            text = f"unexpected {type(error).__name__}; the daemon's log tells more"
+        return json.dumps({"error": text}).encode() + b"\n"
+
+    def _result(self, client: _Client) -> object:
+        if not client.allowed:
+            raise ControlError(f"{client.peer} may not ask (add the user or a group of it to [control])")
+        line, _, more = bytes(client.request).partition(b"\n")
+        if more or len(line) > MAX_REQUEST:
+            raise ControlError(f"one request at a time, of {MAX_REQUEST} octets at the most")
+        try:
+            request = json.loads(line)
+            name = request.pop("command", "")
+        except (ValueError, RecursionError, AttributeError, TypeError):
+            raise ControlError("no JSON object") from None
+        if not isinstance(name, str) or name not in self._commands:
+            raise ControlError(f"no such command (there are {', '.join(sorted(self._commands))})")
+        return self._commands[name](request, client.peer)
 
     def _drop(self, client: _Client) -> None:
         del self._clients[client]

@@ -7,7 +7,6 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from threading import Thread
 from typing import Literal
 from wsgiref.simple_server import WSGIServer
@@ -27,6 +26,7 @@ from monitor.observe.certificates import MAX_CERTIFICATES
 from monitor.observe.denials import MAX_DENIALS
 from monitor.observe.metrics import Histogram, Labels, Metrics
 from monitor.record import RulingRecord, seconds
+from monitor.shipped import program_version
 from monitor.wire import address
 
 Value = float | None | Histogram | Mapping[Labels, float]
@@ -92,13 +92,6 @@ def _exemplar(value: float, record: RulingRecord) -> Exemplar:
         "call_id": _UNSAFE.sub("", record.call_id[:CALL_ID]),
     }
     return Exemplar(labels, value, seconds(record.time))
-
-
-def _version() -> str:
-    try:
-        return version("sip-replay-monitor")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 FAMILIES = (
@@ -368,7 +361,7 @@ FAMILIES = (
         "replay_monitor_build_info",
         "gauge",
         "1, with the version of this program and of its Python.",
-        lambda _: {(_version(), platform.python_version()): 1},
+        lambda _: {(program_version(), platform.python_version()): 1},
         ("version", "python"),
     ),
 )

@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "monitor.toml"
     path.write_text(
         f'[store]\nurl = "memory:"\n[secret]\nfile = "{tmp_path}/secret"\n[metrics]\nlisten = "off"\n'
-        f'[events]\nfile = "{tmp_path}/events.jsonl"\n'
+        f'[control]\nsocket = "off"\n[events]\nfile = "{tmp_path}/events.jsonl"\n'
     )
     return path
 

@@ -57,6 +57,7 @@ class Daemon:
             f"[policy]\n{policy}\n"
             f'[store]\nurl = "sqlite:///{folder}/associations.db"\n'
             f'[secret]\nfile = "{folder}/secret"\n'
+            f'[control]\nsocket = "{folder}/control"\n'
             f'[events]\nfile = "{self.events_file}"\n'
             + (f'[keys]\ndirectory = "{keys}"\n' if keys else "")
             + tables

@@ -1,0 +1,119 @@
+"""Associations as operators see them: pages of a store's records, and single ones by their SPI."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.antireplay.association import Association, RecordError
+from monitor.antireplay.fingerprint import spi
+from monitor.control.error import ControlError
+from monitor.record import seconds
+from monitor.store.managed import Entry, ManagedStore
+from monitor.wire import address
+
+PAGE = 500
+"""Records of one page, read and told between two batches of packets (some milliseconds)."""
+AMBIGUOUS = 20
+"""Associations told where an SPI stands for several."""
+SPI_DIGITS = 8
+"""Least hexadecimal digits by which an association is named: those of an SPI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which associations are wanted: those that fit all that is given."""
+
+    tier: str = ""
+    source: str = ""
+    call_id: str = ""
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> "Filter":
+        """From the parameters of a request."""
+        said = {name: parameters.get(name) or "" for name in ("tier", "source", "call_id")}
+        if not all(isinstance(value, str) for value in said.values()):
+            raise ControlError("tier, source and call_id are text")
+        return cls(**said)
+
+    def takes(self, document: Mapping[str, Any]) -> bool:
+        """Whether an association, as ``describe`` tells it, is wanted."""
+        legs = document["legs"]
+        return (
+            (not self.tier or document["tier"] == self.tier)
+            and (not self.source or any(leg["source"] == self.source for leg in legs))
+            and (not self.call_id or any(leg["call_id"] == self.call_id for leg in legs))
+        )
+
+
+def page(store: ManagedStore, after: str, wanted: Filter) -> dict[str, Any]:
+    """The associations among the next ``PAGE`` records after a fingerprint, in the order of fingerprints.
+
+    :param after: hexadecimal, empty to begin with.
+    :returns: ``associations``, and ``next``: what to ask for to go on, None at the end.
+    """
+    entries = store.records(after=_octets(after), limit=PAGE)
+    documents = [document for entry in entries if (document := describe(entry)) and wanted.takes(document)]
+    return {
+        "associations": documents,
+        "next": entries[-1].key.hex() if len(entries) == PAGE else None,
+    }
+
+
+def find(store: ManagedStore, name: str) -> list[dict[str, Any]]:
+    """The associations whose fingerprint begins with the hexadecimal digits ``name``: an SPI, or more."""
+    if len(name) < SPI_DIGITS:
+        raise ControlError(f"an SPI has {SPI_DIGITS} hexadecimal digits or more, as in 3f9a1c2e")
+    entries = store.records(prefix=_octets(name[: len(name) & ~1]), limit=PAGE)
+    found = [document for entry in entries if (document := describe(entry))]
+    return [document for document in found if document["fingerprint"].startswith(name.lower())]
+
+
+def forget(store: ManagedStore, name: str) -> dict[str, Any]:
+    """Drop the one association that ``find`` finds, durably and at once; what it was.
+
+    :raises ControlError: there is none, or more than one.
+    """
+    found = find(store, name)
+    if not found:
+        raise ControlError(f"no association has the SPI {name}")
+    if len(found) > 1:
+        several = ", ".join(document["fingerprint"] for document in found[:AMBIGUOUS])
+        raise ControlError(f"{name} stands for {len(found)} associations; name one by more digits: {several}")
+    store.forget(bytes.fromhex(found[0]["fingerprint"]))
+    return found[0]
+
+
+def describe(entry: Entry) -> dict[str, Any] | None:
+    """An association as a JSON object; None where the record is of a dialog, an originator or a signer."""
+    try:
+        association = Association.decode(entry.record)
+    except RecordError:
+        return None
+    return {
+        "spi": spi(entry.key),
+        "fingerprint": entry.key.hex(),
+        "tier": str(association.tier),
+        "first": seconds(association.first.first),
+        "last": seconds(max(leg.last for leg in association.legs)),
+        "expires": seconds(entry.expires),
+        "paired": association.paired,
+        "legs": [
+            {
+                "call_id": leg.call_id,
+                "sender": leg.sender,
+                "peer": leg.peer,
+                "source": address.text(leg.source),
+                "destinations": [address.text(each) for each in leg.destinations],
+                "first": seconds(leg.first),
+                "last": seconds(leg.last),
+            }
+            for leg in association.legs
+        ],
+    }
+
+
+def _octets(digits: str) -> bytes:
+    try:
+        return bytes.fromhex(digits)
+    except (ValueError, TypeError):
+        raise ControlError(f"{digits} is no hexadecimal number of whole octets") from None
