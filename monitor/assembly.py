@@ -7,13 +7,13 @@ from monitor.antireplay.sad import AssociationDatabase
 from monitor.antireplay.table import Store
 from monitor.exhibit import Keep
 from monitor.keys.directory import Directory
+from monitor.keys.trust import TrustStore
 from monitor.pipeline import Pipeline, Policies
 from monitor.shipped import shipped
 from monitor.toolbox.engine import Engine
 from monitor.toolbox.registry import registry
 from monitor.toolbox.template import load_templates
 from monitor.toolbox.tool import Databases
-from monitor.toolbox.tools.pki import TrustStore
 from monitor.wire.frame import NANOSECONDS
 
 YEAR = 366 * 86400 * NANOSECONDS

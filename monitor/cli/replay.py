@@ -31,12 +31,12 @@ from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
 from monitor.keys.ring import KeyRing
 from monitor.keys.ring import load as load_keys
+from monitor.keys.trust import TrustStore
 from monitor.pipeline import Pipeline, Settled
 from monitor.record import Record, RulingRecord, seconds
 from monitor.store.location import open_store
 from monitor.toolbox.registry import RegistryError
 from monitor.toolbox.template import TemplateError
-from monitor.toolbox.tools.pki import TrustStore
 
 BATCH = 512
 """Frames between two commits."""

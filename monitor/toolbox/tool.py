@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from monitor.antireplay.fingerprint import Fingerprinter
 from monitor.antireplay.sad import AssociationDatabase
 from monitor.exhibit import Keep
 from monitor.keys.directory import Directory
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
+from monitor.keys.trust import TrustStore
 from monitor.sip.mime import Entity
 from monitor.toolbox.case import Case
 from monitor.toolbox.layer import Kind, Layer, Service
-
-if TYPE_CHECKING:
-    from monitor.toolbox.tools.pki import TrustStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Databases:
     hashes: Fingerprinter
     directory: Directory
     """Which recipients' keys the keyholder has."""
-    trust: "TrustStore | None" = None
+    trust: TrustStore | None = None
     """The trust anchors; None: signers' certificates are not asked whom they trust."""
     evidence: Keep | None = None
     """Which messages are kept as evidence where a template does not say; None: nobody keeps any."""

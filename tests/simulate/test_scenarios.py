@@ -11,6 +11,7 @@ from monitor.assembly import REPLAY_SECRET, assemble
 from monitor.config.selector import PolicyList
 from monitor.keys.directory import Directory
 from monitor.keys.ring import KeyRing, load
+from monitor.keys.trust import TrustStore
 from monitor.pipeline import Ask, Pipeline
 from monitor.record import ExceptionRecord, Record, RulingRecord
 from monitor.simulate import keyring
@@ -18,7 +19,6 @@ from monitor.simulate.scenario import Scenario
 from monitor.simulate.scenarios import RECIPES, disguises, sealed
 from monitor.simulate.stage import Setting
 from monitor.store.memory import MemoryStore
-from monitor.toolbox.tools.pki import TrustStore
 
 KEYS = Path(__file__).parents[2] / "pcaps" / "keys"
 

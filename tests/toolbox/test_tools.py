@@ -19,6 +19,7 @@ from monitor.cms import content as cms_content
 from monitor.cms.enveloped import EnvelopedData
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.exhibit import Keep
+from monitor.keys.trust import TrustStore
 from monitor.simulate import body, cms
 from monitor.simulate.body import Body
 from monitor.simulate.keyring import Identity
@@ -34,7 +35,7 @@ from monitor.toolbox.tools.compression import Compression
 from monitor.toolbox.tools.freshness import Freshness
 from monitor.toolbox.tools.integrity import Integrity
 from monitor.toolbox.tools.nonrepudiation import NonRepudiation
-from monitor.toolbox.tools.pki import PublicKeyInfrastructure, TrustStore
+from monitor.toolbox.tools.pki import PublicKeyInfrastructure
 from monitor.wire.frame import NANOSECONDS
 
 KEY = "A" * 40
