@@ -11,7 +11,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /tmp/hypothesis-$(SUDO_UID)
 PYTEST_OPTIONS += -p no:cacheprovider
 endif
 
-.PHONY: help setup setup-test demo test lint bench clean
+.PHONY: help setup setup-test demo test conformance fuzz lint bench clean
 
 help:  ## say what each target does (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -28,6 +28,13 @@ test: setup-test  ## run all tests; those in network namespaces need root and ar
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 	@[ "$$(id -u)" = 0 ] || echo "Not run as root: the live tests were skipped. 'sudo make test' runs them."
 
+conformance: setup-test  ## write docs/conformance.md; SIP_CORPORA must name the third-party test data
+	@$(BIN)/python tests/conformance/write_matrix.py
+
+fuzz: setup  ## fuzz every layer, a million inputs each (hours); TARGETS="cms session" and RUNS=10000 for less
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/pip install --quiet atheris
+	@$(BIN)/python tests/fuzz/fuzz.py $(if $(RUNS),--runs $(RUNS)) $(TARGETS)
+
 lint: setup  ## check style and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -38,7 +45,7 @@ bench: setup  ## run the benchmarks
 	  else echo "There are no benchmarks yet." >&2; exit 1; fi
 
 clean:  ## remove what the other targets made in this directory (Debian packages stay)
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml scripts/make-venv scripts/packages scripts/install-packages

@@ -28,6 +28,39 @@ def tcp(source: str, destination: str, sequence: int, payload: bytes, flags: int
     return ipv4(source, destination, 6, header + payload)
 
 
+def fragments(packet: bytes, size: int) -> list[bytes]:
+    """An IP packet without options or extension headers, as fragments of ``size`` octets of payload."""
+    size = max(size & ~7, 8)
+    if packet[0] >> 4 == 4:
+        head, payload = packet[:20], packet[20:]
+        return [
+            _summed(
+                head[:2]
+                + struct.pack("!HHH", 20 + len(part), 7, at // 8 | (0x2000 if at + size < len(payload) else 0))
+                + head[8:]
+            )
+            + part
+            for at in range(0, len(payload), size)
+            for part in [payload[at : at + size]]
+        ]
+    head, payload = packet[:40], packet[40:]
+    return [
+        head[:4]
+        + struct.pack("!HBB", 8 + len(part), 44, 64)
+        + head[8:]
+        + struct.pack("!BBHI", head[6], 0, at | (at + size < len(payload)), 7)
+        + part
+        for at in range(0, len(payload), size)
+        for part in [payload[at : at + size]]
+    ]
+
+
+def _summed(head: bytes) -> bytes:
+    """An IPv4 header with its checksum, without which hosts take no fragment."""
+    head = head[:10] + b"\0\0" + head[12:]
+    return head[:10] + struct.pack("!H", 0xFFFF - int.from_bytes(head) % 0xFFFF) + head[12:]
+
+
 def sdp(key: str, port: int = 4000, host: str = "192.0.2.5") -> bytes:
     """A session description with one SDES key (its base64 text)."""
     return (

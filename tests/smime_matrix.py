@@ -7,12 +7,12 @@ from functools import cache
 from itertools import product
 
 from cryptography.hazmat.primitives import hashes, keywrap
-from cryptography.hazmat.primitives.asymmetric import padding, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, padding, rsa, x448, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, aead, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.padding import PKCS7
-from smime_material import CONTENT, material, openssl
+from smime_material import CONTENT, Party, material, openssl
 
 from monitor.cms import ber, content
 from monitor.cms.enveloped import Algorithm, EnvelopedData, Recipient
@@ -224,14 +224,13 @@ def sealed_by_agreement(
     """An envelope for X25519 or X448, which openssl does not make."""
     key, vector = os.urandom(16), os.urandom(16)
     one = agreed(scheme, derive, aes_wrap, material_, who, key)
-    named = der(0x30, one.issuer, der(2, one.serial.to_bytes(21).lstrip(b"\0")))
     recipient = der(
         0xA1,
         der(2, b"\3"),
         der(0xA0, one.originator),
         der(0xA1, der(4, material_)) if material_ else b"",
         der(0x30, oid(scheme), one.algorithm.parameters),
-        der(0x30, der(0x30, named, der(4, one.encrypted_key))),
+        der(0x30, der(0x30, _issuer_and_serial(material()[who]), der(4, one.encrypted_key))),
     )
     padder, cipher = PKCS7(128).padder(), Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
     encrypted = cipher.update(padder.update(given) + padder.finalize())
@@ -243,12 +242,10 @@ def sealed_by_chacha20(given: bytes = CONTENT) -> bytes:
     key, nonce, party = os.urandom(32), os.urandom(12), material()["rsa"]
     public = party.key.public_key()
     assert isinstance(public, rsa.RSAPublicKey)
-    certificate = party.certificate
-    serial = der(2, certificate.serial_number.to_bytes(21).lstrip(b"\0"))
     recipient = der(
         0x30,
         der(2, b"\0"),
-        der(0x30, certificate.issuer.public_bytes(), serial),
+        _issuer_and_serial(party),
         der(0x30, oid("1.2.840.113549.1.1.1"), der(5)),
         der(4, public.encrypt(key, padding.PKCS1v15())),
     )
@@ -262,3 +259,33 @@ def compressed(given: bytes = CONTENT, algorithm: str = "1.2.840.113549.1.9.16.3
     info = der(0x30, oid(content.DATA), der(0xA0, der(4, zlib.compress(given))))
     inner = der(0x30, der(2, b"\0"), der(0x30, oid(algorithm)), info)
     return der(0x30, oid(content.COMPRESSED_DATA), der(0xA0, inner))
+
+
+def signed_data(signers: bytes, given: bytes = CONTENT, *certificates: bytes, digest: str = "") -> bytes:
+    """A ContentInfo of SignedData: opaque, with these SignerInfos."""
+    digests = der(0x30, oid(digest)) if digest else b""
+    encapsulated = der(0x30, oid(content.DATA), der(0xA0, der(4, given)))
+    inner = (der(2, b"\1"), der(0x31, digests), encapsulated, der(0xA0, *certificates), der(0x31, signers))
+    return der(0x30, oid(content.SIGNED_DATA), der(0xA0, der(0x30, *inner)))
+
+
+def signed_by_eddsa(who: str, given: bytes = CONTENT) -> bytes:
+    """SignedData by Ed25519 or Ed448 (RFC 8419), without attributes, which ``openssl cms`` does not make."""
+    party = material()[who]
+    assert isinstance(party.key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    short = isinstance(party.key, ed25519.Ed25519PrivateKey)
+    digest = "2.16.840.1.101.3.4.2.3" if short else "2.16.840.1.101.3.4.2.12"
+    signer = der(
+        0x30,
+        der(2, b"\1"),
+        _issuer_and_serial(party),
+        der(0x30, oid(digest)),
+        der(0x30, oid("1.3.101.112" if short else "1.3.101.113")),
+        der(4, party.key.sign(given)),
+    )
+    return signed_data(signer, given, party.der, digest=digest)
+
+
+def _issuer_and_serial(party: Party) -> bytes:
+    serial = party.certificate.serial_number.to_bytes(21).lstrip(b"\0")
+    return der(0x30, party.certificate.issuer.public_bytes(), der(2, serial))

@@ -58,7 +58,7 @@ def _decode(name: bytes, content: bytes, report: Report) -> bytes:
     if name in (b"gzip", b"x-gzip"):
         return _gunzip(content, report)
     if name == b"deflate":
-        return _deflated(content, report)
+        return deflated(content, report)
     raise SipError(ExceptionName.UNSUPPORTED, f"Content-Encoding {text(name[:32])!r}")
 
 
@@ -108,8 +108,11 @@ def _gzip_header(content: bytes) -> int:
     return end + 2 if flags & _FHCRC else end
 
 
-def _deflated(content: bytes, report: Report) -> bytes:
-    """``deflate`` is zlib (RFC 1950); raw deflate is also sent under this name."""
+def deflated(content: bytes, report: Report) -> bytes:
+    """What ``deflate`` is undone to: it is zlib (RFC 1950), and raw deflate is also sent under this name.
+
+    :raises SipError: malformed, or limit: too much comes out of it.
+    """
     zlib_header = len(content) >= 2 and content[0] & 15 == 8 and int.from_bytes(content[:2]) % 31 == 0
     plain, rest = _inflate(content[2:] if zlib_header else content, report)
     if zlib_header:

@@ -39,12 +39,11 @@ class Compression:
             case.report(ExceptionName.UNSUPPORTED, f"compression algorithm {value.algorithm.oid}")
             return NOTHING
         try:
-            return Peeled(
-                typed=((value.content_type, coding.decode(value.compressed, b"deflate", case.report)),)
-            )
+            content = coding.deflated(value.compressed, case.report)
         except SipError as error:
             case.report(error.name, error.detail)
             return NOTHING
+        return Peeled(typed=((value.content_type, content),))
 
 
 def _decoded(entity: Entity, case: Case) -> Entity:
