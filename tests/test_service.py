@@ -2,9 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from monitor import service as service_module
 from monitor.antireplay.ruling import Reason, Verdict
 from monitor.antireplay.table import Change
 from monitor.capture.nfqueue import Arrival
+from monitor.exhibit import Exhibit
 from monitor.keys.error import KeyStoreError
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.observe.metrics import Metrics
@@ -91,13 +92,17 @@ class Queue(Wakeable):
     def put(self, *contents: bytes) -> list[Packet]:
         """Let packets arrive at once."""
         packets = [Packet() for _ in contents]
+        self.put_packets(*zip(contents, packets, strict=True))
+        return packets
+
+    def put_packets(self, *arriving: tuple[bytes, Packet]) -> None:
+        """Let these packets arrive at once, each with its content."""
         with self._lock:
-            for content, packet in zip(contents, packets, strict=True):
+            for content, packet in arriving:
                 self._number += 1
                 data = UDP + content
                 self.waiting.append((Frame(self._number, 1000, RAW, data, len(data)), packet))
         self.wake()
-        return packets
 
     def receive(self, now: int, limit: int) -> list[Arrival]:
         with self._lock:
@@ -424,3 +429,68 @@ def test_commits_are_measured() -> None:
     assert store.read([bytes(32)]) == [b"record"]
     store.commit()
     assert sum(metrics.commit.counts) == 1
+
+
+@dataclass
+class Keeper:
+    """Keeps evidence, unless the disk is full."""
+
+    required: bool = False
+    full: bool = False
+    fails: bool = False
+    written: int = 0
+    lost: int = 0
+    seen: list[Verdict | None] = field(default_factory=list)
+    """Of the packets that the test watches, what verdict they had when evidence was written."""
+    watched: list[Packet] = field(default_factory=list)
+
+    def write(self, exhibits: Sequence[Exhibit]) -> bool:
+        self.seen += [packet.verdict for packet in self.watched]
+        if self.fails:
+            raise ZeroDivisionError("a mistake")
+        if self.full:
+            self.lost += len(exhibits)
+        else:
+            self.written += len(exhibits)
+        return not self.full
+
+
+def with_exhibits(stage: Stage) -> None:
+    """Let the core want accepted messages kept."""
+    settle = stage.core.settle
+
+    def settled() -> list[Settled]:
+        exhibit = Exhibit(b"", 1, 1000, FLOW, bytes(4), "", "", "", b"", ())
+        return [
+            replace(each, exhibits=(exhibit,) if each.verdict is Verdict.ACCEPT else ()) for each in settle()
+        ]
+
+    stage.core.settle = settled  # type: ignore[method-assign]
+
+
+def test_evidence_is_written_before_the_verdict_is_given() -> None:
+    keeper = Keeper()
+    with running(evidence=keeper) as stage:
+        with_exhibits(stage)
+        packet = Packet()
+        keeper.watched.append(packet)
+        stage.queue.put_packets((b"a", packet))
+        assert verdict(packet) is Verdict.ACCEPT
+        assert keeper.seen == [None]
+        until(lambda: stage.metrics.evidence_written == 1)
+
+
+@pytest.mark.parametrize(
+    ("keeper", "expected"),
+    [
+        (Keeper(full=True), Verdict.ACCEPT),
+        (Keeper(full=True, required=True), Verdict.DENY),
+        (Keeper(fails=True), Verdict.ACCEPT),
+        (Keeper(fails=True, required=True), Verdict.DENY),
+    ],
+)
+def test_what_cannot_be_kept_passes_unless_it_must_be_kept(keeper: Keeper, expected: Verdict) -> None:
+    with running(evidence=keeper) as stage:
+        with_exhibits(stage)
+        assert stage.rule(b"a", b"r", b"p") == [expected, Verdict.DENY, Verdict.ACCEPT]
+        until(lambda: stage.metrics.evidence_lost == keeper.lost)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from monitor import private_file
 from monitor.antireplay.table import StoreError
 from monitor.config.document import Document
 from monitor.config.load import Loaded, load_with_sources
@@ -13,6 +14,7 @@ from monitor.config.model import Config, PolicyTable
 from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, existing_secret, secret_check
 from monitor.exceptions import ExceptionName, Outcome
+from monitor.private_file import PrivateFileError
 from monitor.store.location import open_store, sqlite_path
 from monitor.toml_lines import KeyPath
 
@@ -39,7 +41,7 @@ def check(path: Path) -> Checked:
         loaded = load_with_sources(path)
     except ConfigError as error:
         return Checked(None, tuple(map(str, error.problems)), ())
-    problems = [*_files(loaded), *_secret_and_store(loaded), *_templates(loaded)]
+    problems = [*_files(loaded), *_secret_and_store(loaded), *_evidence(loaded), *_templates(loaded)]
     return Checked(loaded.config, tuple(problems), tuple(_warnings(loaded)))
 
 
@@ -106,6 +108,18 @@ def _secret_and_store(loaded: Loaded) -> Iterator[str]:
         open_store(url, secret_check=secret_check(secret), readonly=True).close()
     except StoreError as error:
         yield str(document.problem(("store", "url"), str(error)))
+
+
+def _evidence(loaded: Loaded) -> Iterator[str]:
+    evidence = loaded.config.evidence
+    if evidence.directory is None:
+        return
+    try:
+        private_file.read(evidence.key, KEY_SIZE)
+    except FileNotFoundError:
+        pass
+    except PrivateFileError as error:
+        yield str(loaded.document.problem(("evidence", "key"), str(error)))
 
 
 def _templates(loaded: Loaded) -> Iterator[str]:

@@ -60,6 +60,7 @@ def test_a_right_one_is_summed_up(check: Checks, tmp_path: Path) -> None:
             "  store     sqlite://x.db: outlasts the daemon, records kept for 30d",
             "  secret    secret",
             "  keys      none: envelopes are told apart unopened",
+            "  evidence  none is kept",
             "  metrics   127.0.0.1:9464",
             (
                 "  policy    mobile (source 10.0.0.0/8; mark 0x10/0xff): moves allowed; relays 192.0.2.10;"
@@ -119,6 +120,34 @@ directory = "templates"
         "monitor.toml:9: store.url: there is no directory no/such (make it)",
         "monitor.toml:11: templates.directory: templates is no directory",
     ]
+
+
+def test_evidence_has_a_place_and_a_key_of_its_own(check: Checks, file: Path) -> None:
+    text = '[evidence]\ndirectory = "log"\nkeep = "signed"\nkey = "evidence.key"\n'
+    status, lines = check(text)
+    assert status == 0
+    assert "  evidence  signed in log" in lines
+    key = file.parent / "evidence.key"
+    key.write_text("-----BEGIN PRIVATE KEY-----\n")
+    key.chmod(0o644)
+    assert check(text) == (
+        2,
+        [
+            (
+                "monitor.toml:4: evidence.key: evidence.key: others can read or change it, mode 0644"
+                " (chmod 600 evidence.key)"
+            )
+        ],
+    )
+    key.unlink()
+    assert check('[evidence]\ndirectory = "no/such"\nkeep = "some"\n') == (
+        2,
+        ["monitor.toml:3: evidence.keep: must be 'denials', 'signed' or 'all', is \"some\""],
+    )
+    assert check('[evidence]\ndirectory = "no/such"\n') == (
+        2,
+        ["monitor.toml:2: evidence.directory: there is no directory no (make it)"],
+    )
 
 
 def test_private_keys_and_files_that_anyone_can_read_or_change(check: Checks, file: Path) -> None:

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from exhibits import kept, signed_invite
 from monitor.exhibit import Keep
 from monitor.observe import entry, evidence
 from monitor.observe.audit import Audit, public_key
-from monitor.observe.entry import HEAD, PUBLIC_KEY, Entry, EvidenceError
+from monitor.observe.entry import HEAD, PUBLIC_KEY, START, Entry, EvidenceError
 from monitor.observe.evidence import EvidenceLog, signing_key
 
 KEY = Ed25519PrivateKey.generate()
@@ -254,6 +257,41 @@ class TestGoingOn:
         assert log.lost == 1
         log.close()
         assert segment(directory).stat().st_size == size
+
+
+WRITER = """
+import sys
+import time
+from pathlib import Path
+from monitor.exhibit import Exhibit
+from monitor.observe.evidence import EvidenceLog, signing_key
+from monitor.wire.flow import Flow
+folder = Path(sys.argv[1])
+flow = Flow(bytes(4), 5060, bytes(4), 5060, "udp")
+exhibit = Exhibit(bytes(40_000), 1, 1, flow, bytes(4), "", "", "", b"", ())
+log = EvidenceLog(folder / "evidence", signing_key(folder / "key"), limit=1 << 30)
+while True:
+    log.write([exhibit] * 5)
+"""
+
+
+def test_kills_at_any_moment_leave_a_log_that_verifies_and_goes_on(tmp_path: Path) -> None:
+    head, before = tmp_path / "evidence" / HEAD, 0
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    for more in (5, 20, 45):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], env=environment)
+        deadline = time.monotonic() + 20
+        try:
+            while not head.exists() or (entry.Head.decode(head.read_bytes()) or START).index < before + more:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        finally:
+            process.kill()
+            process.wait(10)
+        reading = Audit(tmp_path / "evidence", public_key(tmp_path / "key"))
+        assert list(reading.findings()) == []
+        assert reading.entries >= before + more
+        before = reading.entries
 
 
 class TestOpening:

@@ -52,6 +52,10 @@ def test_the_shipped_sets_load_in_their_order() -> None:
             GOOD + "[[step]]\ntool = 'compression'\nlevel = 1\n",
             "step[2].level: is no parameter of compression",
         ),
+        (
+            GOOD + "[[step]]\ntool = 'non-repudiation'\nkeep = 'some'\n",
+            "mine.toml:9: step[2].keep: 'some' is none of denials, signed, all",
+        ),
         (GOOD + "[services]\nintegrity = 'required'\n", "services.integrity: is required, and no step"),
         (GOOD + "[services]\nintegrity = 'maybe'\n", "services.integrity: 'maybe' is none of"),
         (
