@@ -159,7 +159,7 @@ class Decision:
 
 @dataclass(slots=True)
 class AssociationDatabase:
-    """The associations, dialogs and originators in a store.
+    """The associations, dialogs, originators and signers in a store.
 
     :param retention: nanoseconds after its last accepted message that a record must be kept.
     """
