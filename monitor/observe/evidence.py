@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from monitor import private_file
 from monitor.exhibit import Exhibit
 from monitor.observe import entry
+from monitor.observe.audit import genuine
 from monitor.observe.entry import HEAD, PUBLIC_KEY, START, EvidenceError, Head, Line
 from monitor.private_file import PrivateFileError
 from monitor.wire import address
@@ -180,6 +181,8 @@ class EvidenceLog:
             path = self._directory / entry.segment_name(self.head.index + 1)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._segment = _Segment(os.open(path, flags, 0o600), 0)
+            if self._durable:
+                os.fsync(self._lock)
         segment = self._segment
         try:
             written = 0
@@ -225,10 +228,15 @@ class EvidenceLog:
     def _resume(self) -> None:
         """Find where the log ends, and go on there; an entry that was cut short by the process's end goes."""
         told = Head.decode(os.pread(self._head_file, 4096, 0))
+        if told is not None and not genuine(told, self._key.public_key()):
+            told = None
         paths = entry.segments(self._directory)
         self._size = sum(path.stat().st_size for path in paths)
         self.head = told or START
         if not paths:
+            if told is None:
+                signature = self._key.sign(entry.signed_text(START.hash))
+                self._put_head(Head(START.index, START.hash, signature))
             return
         path, last = paths[-1], _last_line(paths[-1])
         whole = last.end if last is not None else 0

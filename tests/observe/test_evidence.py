@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,16 @@ class TestGoingOn:
         log.close()
         assert findings(directory) == []
 
+    def test_a_kill_before_the_first_head(self, tmp_path: Path) -> None:
+        path = tmp_path / "evidence"
+        log = opened(path)
+        head = (path / HEAD).read_bytes()
+        assert findings(path) == []
+        log.write(kept(Keep.DENIALS))
+        log.close()
+        (path / HEAD).write_bytes(head)
+        assert findings(path) == []
+
     def test_a_kill_between_entry_and_head(self, directory: Path) -> None:
         (directory / HEAD).write_bytes(entries(directory)[1].head.encode())
         assert findings(directory) == []
@@ -220,6 +231,15 @@ class TestGoingOn:
         log.close()
         (told,) = findings(directory)
         assert "entry 5: entries 3 to 4 before it are missing" in told
+
+    def test_a_forged_head_leads_nowhere(self, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+        forged = replace(entries(directory)[-1].head, index=10**17, hash="f" * 64)
+        (directory / HEAD).write_bytes(forged.encode())
+        assert any("head.json: the signature" in finding for finding in findings(directory))
+        log = opened(directory)
+        assert "missing or changed" in caplog.text
+        assert log.head.index == 4
+        log.close()
 
     def test_a_segment_that_was_only_begun(self, directory: Path) -> None:
         (directory / entry.segment_name(5)).touch()
