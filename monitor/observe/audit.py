@@ -65,8 +65,8 @@ class Audit:
     ) -> None:
         self._directory, self._key, self._first = directory, key, first
         self.entries = 0
-        self.last = START
-        """The last entry."""
+        self.last = START if first == 1 else Head(first - 1, "", b"")
+        """The last entry; its hash is empty where it could not be read."""
         self.torn = 0
         """Octets of an unfinished entry at the end, as a write that was cut short leaves them."""
         self._anchors: dict[int, tuple[str, str]] = {}
@@ -129,14 +129,12 @@ class Audit:
             yield "changed: the hash is another"
         if not genuine(head, self._key):
             yield "the signature is not by this key"
-        expected = last.index + 1 if last is not START else self._first
+        expected = last.index + 1
         if head.index > expected:
             yield f"entries {expected} to {head.index - 1} before it are missing"
         elif head.index < expected:
             yield f"out of order: entry {expected} must stand here"
-        elif (
-            last.hash and not (last is START and self._first > 1) and found.document["previous"] != last.hash
-        ):
+        elif last.hash and found.document["previous"] != last.hash:
             yield "does not follow the entry before it"
         wanted = self._anchors.pop(head.index, None)
         if wanted is not None and wanted[0] != head.hash:
