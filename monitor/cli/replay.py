@@ -1,19 +1,16 @@
 """``replay-monitor replay``: rule on captures as the queue would have."""
 
 import argparse
-import json
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from monitor.antireplay.policy import Policy
 from monitor.antireplay.ruling import Verdict
@@ -21,6 +18,8 @@ from monitor.antireplay.table import StoreError
 from monitor.assembly import REPLAY_SECRET, YEAR, assemble
 from monitor.capture.pcap import Capture, open_capture
 from monitor.capture.reader import CaptureError
+from monitor.cli.report_file import ReportFile, ReportFileError
+from monitor.cli.telling import JsonLines, Tabular, Telling
 from monitor.config.load import load
 from monitor.config.model import Config
 from monitor.config.problem import ConfigError
@@ -32,23 +31,34 @@ from monitor.keys.error import KeyStoreError
 from monitor.keys.ring import KeyRing
 from monitor.keys.ring import load as load_keys
 from monitor.keys.trust import TrustStore
+from monitor.media.examination import Examination
+from monitor.media.keychain import Keychain
+from monitor.media.signalling import Signalling
+from monitor.observe.report.findings import Findings
+from monitor.observe.report.page import page
+from monitor.observe.report.report import CaptureFacts, Media, Report
 from monitor.pipeline import Pipeline, Settled
-from monitor.record import Record, RulingRecord, seconds
+from monitor.record import RulingRecord
+from monitor.shipped import program_version
 from monitor.store.location import open_store
 from monitor.toolbox.registry import RegistryError
 from monitor.toolbox.template import TemplateError
 
 BATCH = 512
 """Frames between two commits."""
+STANDARD_INPUT = "-"
 INPUT_ERRORS = (
     CaptureError,
     ConfigError,
     KeyStoreError,
     RegistryError,
+    ReportFileError,
     SecretError,
     StoreError,
     TemplateError,
 )
+Advance = Callable[[Capture], None]
+"""Tells how far a capture is read."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +75,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--store", metavar="URL", help="where associations live (default: fresh, in memory)")
     parser.add_argument("--json", action="store_true", help="write JSON Lines to standard output")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write one page that shows what was found"
+    )
     parser.epilog = (
         "Exit status: 0 nothing was denied, 1 something was, 2 bad usage or an input that cannot be read."
     )
@@ -73,25 +86,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Rule on the captures; see the exit statuses in ``arguments``."""
     try:
-        pipeline, ring = _assemble(options)
-        run = _Run(pipeline, ring, _Json(sys.stdout) if options.json else _Tabular())
-        with _progress(options.captures) as advance:
-            run.read(options.captures, advance)
+        with ExitStack() as stack:
+            file = None
+            if options.report:
+                file = stack.enter_context(ReportFile(options.report, options.captures))
+            run = _assemble(options)
+            with _progress() as task:
+                run.read(options.captures, task("reading"))
+                media = run.examine(options.captures, task("looking at the media"))
+            run.close(media)
+            if file is not None and run.findings is not None:
+                file.write(page(_report(run, run.findings, media, options)))
     except INPUT_ERRORS as error:
         for line in str(error).splitlines():
             print(f"replay-monitor: {line}", file=sys.stderr)
         return 2
-    run.close()
     return 1 if run.denied else 0
 
 
-def _assemble(options: argparse.Namespace) -> tuple[Pipeline, KeyRing]:
+def _assemble(options: argparse.Namespace) -> "_Run":
     config = load(options.config) if options.config else Config()
     secret = (existing_secret(config.secret.file) if options.config else None) or REPLAY_SECRET
     keys, trust = options.keys or config.keys.directory, options.trust or config.keys.trust
     ring = load_keys(keys) if keys else KeyRing(Directory())
     for warning in ring.warnings:
         print(f"replay-monitor: {warning}", file=sys.stderr)
+    keychain = Keychain(secret)
     pipeline = assemble(
         store=open_store(options.store or "memory:", secret_check=secret_check(secret)),
         secret=secret,
@@ -100,8 +120,13 @@ def _assemble(options: argparse.Namespace) -> tuple[Pipeline, KeyRing]:
         trust=TrustStore.load(trust) if trust else None,
         templates=config.templates.directory,
         retention=config.store.retention or YEAR,
+        hashes=keychain,
     )
-    return pipeline, ring
+    findings = None
+    if options.report:
+        findings = Findings()
+        pipeline.heard = findings.heard
+    return _Run(pipeline, ring, keychain, JsonLines(sys.stdout) if options.json else Tabular(), findings)
 
 
 @dataclass(slots=True)
@@ -110,19 +135,27 @@ class _Run:
 
     pipeline: Pipeline
     ring: KeyRing
-    output: "_Json | _Tabular"
+    keychain: Keychain
+    output: Telling
+    findings: Findings | None
+    """For the report, None where there is to be none."""
+    signalling: Signalling = field(default_factory=Signalling)
+    captures: list[CaptureFacts] = field(default_factory=list)
     frames: int = 0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     exceptions: int = 0
     denied: bool = False
 
-    def read(self, paths: Sequence[str], advance: Any) -> None:
+    def read(self, paths: Sequence[str], advance: Advance) -> None:
         """Feed every frame of every capture, in order."""
         for path in paths:
-            with open_capture(path, self.frames + 1) as capture:
+            with open_capture(path, self.frames + 1, hashed=self.findings is not None) as capture:
+                facts = CaptureFacts(capture.name, capture.form, capture.size, first_frame=self.frames + 1)
                 for frame in capture:
                     self.frames = frame.number
+                    if self.findings is not None:
+                        facts.add(frame)
                     if self.pipeline.feed(frame) is None:
                         self._answer()
                     if not frame.number % BATCH:
@@ -131,10 +164,37 @@ class _Run:
                 advance(capture)
                 for warning in capture.warnings:
                     print(f"replay-monitor: {warning}", file=sys.stderr)
+                facts.snap_length, facts.warnings = capture.snap_length, capture.warnings
+                facts.sha256 = capture.sha256()
+                self.captures.append(facts)
 
         self.pipeline.finish()
         self._answer()
         self._settle()
+
+    def examine(self, paths: Sequence[str], advance: Advance) -> Media:
+        """Read the captures once more, for the media under keys that came where they must not."""
+        keys = {
+            key: octets
+            for key in self.signalling.suspects
+            if (octets := self.keychain.octets(key)) is not None
+        }
+        if not keys:
+            return Media()
+        if STANDARD_INPUT in paths:
+            note = "standard input cannot be read twice, so the media in it was not looked at"
+            print(f"replay-monitor: {note}", file=sys.stderr)
+            return Media(keys=len(keys), note=f"{note[0].upper()}{note[1:]}.")
+        examination = Examination(keys, self.signalling.call_of)
+        number = 1
+        for path in paths:
+            with open_capture(path, number) as capture:
+                for frame in capture:
+                    number = frame.number + 1
+                    examination.feed(frame)
+                    if not frame.number % BATCH:
+                        advance(capture)
+        return Media(examination.repeats(), examination.counts, len(keys))
 
     def _answer(self) -> None:
         while asks := self.pipeline.asks():
@@ -146,11 +206,14 @@ class _Run:
             self._count(settled)
             for record in settled.records:
                 self.output.record(record)
+                if self.findings is not None:
+                    self.findings.record(record)
 
     def _count(self, settled: Settled) -> None:
         self.denied |= settled.verdict is Verdict.DENY
         for record in settled.records:
             if isinstance(record, RulingRecord):
+                self.signalling.hear(record)
                 self.verdicts[record.verdict] += 1
                 self.reasons[str(record.reason)] += 1
                 self.denied |= record.verdict is Verdict.DENY
@@ -158,8 +221,9 @@ class _Run:
                 self.exceptions += 1
                 self.denied |= record.outcome is Outcome.DENY
 
-    def close(self) -> None:
-        """Tell the summary."""
+    def close(self, media: Media) -> None:
+        """Tell what came of the media, and the summary."""
+        self.output.media(media.repeats)
         accepted, denied = self.verdicts[Verdict.ACCEPT], self.verdicts[Verdict.DENY]
         self.output.summary(
             {
@@ -175,82 +239,26 @@ class _Run:
         )
 
 
-class _Json:
-    """JSON Lines."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def record(self, record: Record) -> None:
-        """One record, one line."""
-        self._out.write(json.dumps(record.document(), separators=(",", ":")) + "\n")
-
-    def summary(self, summary: dict[str, Any]) -> None:
-        """The last line."""
-        self._out.write(json.dumps(summary, separators=(",", ":")) + "\n")
-        self._out.flush()
-
-
-class _Tabular:
-    """A table for people, with the summary below."""
-
-    MOST = 1000
-    """Rows shown; accepts beyond that are counted only."""
-
-    def __init__(self) -> None:
-        self._console = Console()
-        self._table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("frame", "time", "source", "message", "ruling", "SPI"):
-            self._table.add_column(
-                column, justify="right" if column == "frame" else "left", no_wrap=column != "message"
-            )
-        self._left_out = 0
-
-    def record(self, record: Record) -> None:
-        """One row."""
-        document = record.document()
-        ruling = isinstance(record, RulingRecord)
-        word = document["verdict" if ruling else "outcome"]
-        if self._table.row_count >= self.MOST and word != "deny":
-            self._left_out += 1
-            return
-        colour = {"deny": "bold red", "alert": "yellow", "accept": "green"}[word]
-        what = (
-            f"{word} {document['reason']}"
-            if ruling
-            else f"{word} {document['exception']}: {document['detail']}"
-        )
-        if ruling and document["alerts"]:
-            what += f" ({', '.join(document['alerts'])})"
-        self._table.add_row(
-            str(record.frame),
-            f"{seconds(record.time):.6f}",
-            Text(str(document["source"] or "")),
-            Text(document["start_line"] or ""),
-            Text(what, style=colour),
-            " ".join(document["spi"]) if ruling else "",
-        )
-
-    def summary(self, summary: dict[str, Any]) -> None:
-        """The table, and the summary below it."""
-        if self._table.row_count:
-            self._console.print(self._table)
-            self._console.print()
-        if self._left_out:
-            self._console.print(f"{self._left_out} further accepts are not shown; --json tells all\n")
-        reasons = ", ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
-        self._console.print(
-            f"{summary['frames']} frames, {summary['messages']} SIP messages, {summary['judged']} judged: "
-            f"[green]{summary['accepted']} accepted[/], [bold red]{summary['denied']} denied[/], "
-            f"{summary['exceptions']} exceptions" + (f" ({reasons})" if reasons else "")
-        )
+def _report(run: _Run, findings: Findings, media: Media, options: argparse.Namespace) -> Report:
+    held = len(run.ring.directory.holdings)
+    settings = (
+        ("policy", str(options.config or "the default: no relays, nobody moves")),
+        (
+            "private keys",
+            f"{held}, from {options.keys or options.config}" if held else "none: envelopes were not opened",
+        ),
+        ("trusted certificates", str(options.trust or "none: nobody was asked whom to trust")),
+        ("associations", str(options.store or "fresh: nothing was known before")),
+    )
+    made = time.time_ns()
+    return Report(findings, run.captures, media, settings, f"sip-replay-monitor {program_version()}", made)
 
 
 @contextmanager
-def _progress(paths: Sequence[str]) -> Iterator[Any]:
-    """A bar on standard error, where that is a terminal."""
+def _progress() -> Iterator[Callable[[str], Advance]]:
+    """Bars on standard error, where that is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda capture: None
+        yield lambda name: lambda capture: None
         return
     columns = (
         TextColumn("{task.description}"),
@@ -259,9 +267,13 @@ def _progress(paths: Sequence[str]) -> Iterator[Any]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading", total=None)
 
-        def advance(capture: Capture) -> None:
-            progress.update(task, completed=capture.position, total=capture.size or None)
+        def begin(name: str) -> Advance:
+            task = progress.add_task(name, total=None, visible=False)
 
-        yield advance
+            def advance(capture: Capture) -> None:
+                progress.update(task, completed=capture.position, total=capture.size or None, visible=True)
+
+            return advance
+
+        yield begin

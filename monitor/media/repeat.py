@@ -1,6 +1,7 @@
 """Findings: streams under a known key, and which of them repeat the keystream of which."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Self
 
 from monitor.antireplay.fingerprint import spi
@@ -9,6 +10,15 @@ from monitor.media.srtp import Protection
 from monitor.record import seconds
 from monitor.wire import address
 from monitor.wire.flow import Flow
+
+
+class Harm(StrEnum):
+    """What media that repeats does."""
+
+    PACKETS_REPLAYED = "packets-replayed"
+    """A recording is heard again."""
+    KEYSTREAM_REUSED = "keystream-reused"
+    """Two plaintexts are under one keystream, and give each other away."""
 
 
 @dataclass(slots=True, eq=False)
@@ -83,9 +93,9 @@ class Repeat:
     later_span: Span
     first_index: int
     last_index: int
-    replayed: int = 0
-    """Packets whose ciphertext is the same: a recording sent again."""
-    reused: int = 0
+    identical: int = 0
+    """Packets whose ciphertext is the same: a recording sent again or, among others, the same silence."""
+    different: int = 0
     """Packets whose ciphertext differs: the exclusive or of two such is that of their plaintexts."""
 
     def add(self, index: int, first: Use, again: Use) -> None:
@@ -94,14 +104,19 @@ class Repeat:
         self.later_span.extend(again)
         self.first_index, self.last_index = min(self.first_index, index), max(self.last_index, index)
         if first.digest == again.digest:
-            self.replayed += 1
+            self.identical += 1
         else:
-            self.reused += 1
+            self.different += 1
 
     @property
     def packets(self) -> int:
         """All that repeat."""
-        return self.replayed + self.reused
+        return self.identical + self.different
+
+    @property
+    def harm(self) -> Harm:
+        """What it amounts to."""
+        return Harm.KEYSTREAM_REUSED if self.different else Harm.PACKETS_REPLAYED
 
     def document(self) -> dict[str, Any]:
         """The JSON object of the finding."""
@@ -110,8 +125,9 @@ class Repeat:
             "spi": spi(self.later.key),
             "suite": self.later.protection.suite,
             "ssrc": f"{self.later.ssrc:08x}",
-            "replayed": self.replayed,
-            "keystream_reused": self.reused,
+            "harm": str(self.harm),
+            "packets": self.packets,
+            "identical": self.identical,
             "first_index": self.first_index,
             "last_index": self.last_index,
             "earlier": self.earlier.document() | self.earlier_span.document(),

@@ -1,0 +1,231 @@
+"""The page: one HTML document that needs nothing else."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from importlib.resources import files
+
+from monitor.antireplay.observation import T
+from monitor.media.repeat import Harm
+from monitor.observe.report import denials, media, tables
+from monitor.observe.report.findings import MAX_CALLS, MAX_INCIDENTS, MAX_KNOWN, Findings
+from monitor.observe.report.judged import MAX_HEAD
+from monitor.observe.report.markup import Markup, joined, tag, text
+from monitor.observe.report.parts import left_out
+from monitor.observe.report.report import Report
+from monitor.observe.report.timeline import MAX_ROWS, timeline
+from monitor.observe.report.words import count, duration, listed, moment, period
+
+MAX_SOURCES = 5
+"""Addresses that the summary names."""
+
+
+def page(report: Report) -> str:
+    """The document."""
+    style = files(__package__).joinpath("style.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    title = "Replay report: " + ", ".join(facts.name for facts in report.captures[:3])
+    document = tag(
+        "html",
+        tag(
+            "head",
+            tag("meta", charset="utf-8"),
+            tag("meta", http_equiv="Content-Security-Policy", content=policy),
+            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            tag("meta", name="referrer", content="no-referrer"),
+            tag("meta", name="generator", content=report.program),
+            tag("title", title),
+            tag("style", Markup(style)),
+        ),
+        tag("body", _header(report), tag("main", *_sections(report)), _footer(report)),
+        lang="en",
+    )
+    return f"<!DOCTYPE html>\n{document}\n"
+
+
+def _header(report: Report) -> Markup:
+    names = [facts.name for facts in report.captures]
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return tag(
+        "header",
+        tag("h1", "Replay report"),
+        tag("p", text(", ".join(names[:3])), more, class_="soft"),
+    )
+
+
+def _sections(report: Report) -> Iterator[Markup]:
+    findings = report.findings
+    yield _summary(report)
+    picture = timeline(report)
+    if picture is not None:
+        yield tag(
+            "section", tag("h2", "Calls and denials over time"), *_timeline(report, picture), id="timeline"
+        )
+    if findings.incidents:
+        yield tag("section", tag("h2", "Who replayed what from where"), *_denials(findings), id="denials")
+    if harm := list(media.harm(report.media)):
+        yield tag("section", tag("h2", "What it did to the media"), *harm, id="media")
+    if findings.known:
+        said = (
+            "A fingerprint stands for what may be used once, a master key or an envelope; the SPI is how it "
+            "begins. Neither key nor fingerprint is shown."
+        )
+        yield tag(
+            "section",
+            tag("h2", "Associations"),
+            tag("p", said, class_="soft small"),
+            *tables.associations(findings),
+            id="associations",
+        )
+    if findings.troubles:
+        said = "What could not be told for sure. The policy says what each means for its message."
+        yield tag(
+            "section",
+            tag("h2", "Exceptions"),
+            tag("p", said, class_="soft small"),
+            *tables.exceptions(findings),
+            id="exceptions",
+        )
+    yield tag("section", tag("h2", "Captures"), *tables.captures(report), id="captures")
+    yield tag(
+        "section", tag("h2", "How this was made"), tables.settings(report), *_limits(report), id="method"
+    )
+
+
+def _summary(report: Report) -> Markup:
+    findings = report.findings
+    accepted = sum(number for reason, number in findings.reasons.items() if not reason.denies)
+    denied = findings.reasons.total() - accepted
+    troubles = sum(trouble.count for trouble in findings.troubles.values()) + findings.left_out["troubles"]
+    repeats = sum(repeat.packets for repeat in report.media.repeats)
+    said = f"{count(denied, 'message')} denied" if denied else "Nothing was denied"
+    tiles = (
+        (len(findings.calls), "calls", ""),
+        (findings.reasons.total(), "messages with keys", ""),
+        (accepted, "accepted", "ok"),
+        (denied, "denied", "bad" if denied else ""),
+        (troubles, "exceptions", "warn" if troubles else ""),
+        (repeats, "media packets repeated", "bad" if repeats else ""),
+    )
+    return tag(
+        "section",
+        tag("p", said, class_="said"),
+        *(tag("p", paragraph) for paragraph in _story(report, accepted, denied, troubles)),
+        tag(
+            "ul",
+            *(
+                tag("li", tag("b", f"{value:,}"), tag("span", name), class_=kind or None)
+                for value, name, kind in tiles
+            ),
+            class_="tiles",
+        ),
+        class_="verdict bad" if denied else "verdict",
+        id="summary",
+    )
+
+
+def _story(report: Report, accepted: int, denied: int, troubles: int) -> Iterator[Markup]:
+    """The run in plain words."""
+    findings, seen = report.findings, [facts for facts in report.captures if facts.frames]
+    frames = sum(facts.frames for facts in seen)
+    when = period(min(facts.start for facts in seen), max(facts.end for facts in seen)) if seen else ""
+    captured = f"{count(len(report.captures), 'capture')} of {count(frames, 'frame')}, recorded {when}, "
+    yield joined(
+        captured if seen else "No frames were captured. There ",
+        f"held {count(findings.messages, 'SIP message')} in {count(len(findings.calls), 'call')}. "
+        if seen
+        else "is nothing to tell. ",
+        f"{count(findings.reasons.total(), 'message')} bore key material and were ruled on: "
+        f"{accepted:,} accepted, {denied:,} denied."
+        if findings.reasons
+        else "None bore key material.",
+        f" {count(troubles, 'exception')} tell of what could not be read for sure." if troubles else "",
+    )
+    if denied:
+        reasons = [
+            f"{number:,} as {reason}" for reason, number in findings.reasons.most_common() if reason.denies
+        ]
+        sources = denials.sources(findings)
+        named = [f"{source} ({number:,})" for source, number in sources.most_common(MAX_SOURCES)]
+        if len(sources) > MAX_SOURCES:
+            named.append(f"{len(sources) - MAX_SOURCES:,} other addresses")
+        yield joined(f"Denied were {listed(reasons)}. They came from {listed(named)}.")
+    told = [
+        words.format(count(packets, "media packet"))
+        for harm, words in (
+            (Harm.KEYSTREAM_REUSED, "the keystream of {} was used a second time"),
+            (Harm.PACKETS_REPLAYED, "the recording of {} was sent again"),
+        )
+        if (packets := sum(repeat.packets for repeat in report.media.repeats if repeat.harm is harm))
+    ]
+    if told:
+        yield joined(f"It did harm: {listed(told)}.")
+
+
+def _timeline(report: Report, picture: Markup) -> Iterator[Markup]:
+    yield tag("div", picture, class_="scroll")
+    yield tag(
+        "ul",
+        _legend("accepted", tag("circle", cx=11, cy=7, r=4.2, class_="mark ok")),
+        _legend(
+            "denied",
+            tag("circle", cx=11, cy=7, r=6.5, class_="mark bad"),
+            tag("path", d="M8.4 4.4l5.2 5.2m0-5.2l-5.2 5.2", class_="cross"),
+        ),
+        _legend("from the original to what repeats it", tag("path", d="M0 7h22", class_="link")),
+        _legend("call", tag("rect", y=4, width=22, height=6, rx=3, class_="call")),
+        _legend("answered", tag("rect", y=4, width=22, height=6, class_="talk")),
+        *(
+            (
+                _legend("keystream reused", _swatch("media keystream-reused")),
+                _legend("packets replayed", _swatch("media packets-replayed")),
+            )
+            if report.media.repeats
+            else ()
+        ),
+        class_="legend",
+    )
+    drawn, there = min(MAX_ROWS, len(report.findings.calls)), len(report.findings.calls)
+    if there > drawn:
+        yield left_out(
+            f"{drawn} of {there:,} calls are drawn: those with denials first, as far as there is room."
+        )
+
+
+def _swatch(kind: str) -> Markup:
+    return tag("rect", y=4, width=22, height=5, class_=kind)
+
+
+def _legend(said: str, *sign: Markup) -> Markup:
+    return tag("li", tag("svg", *sign, viewBox="0 0 22 14", aria_hidden="true"), said)
+
+
+def _denials(findings: Findings) -> Iterator[Markup]:
+    yield denials.overview(findings)
+    if rest := findings.left_out["incidents"]:
+        yield left_out(f"{rest:,} further denials are not listed: {MAX_INCIDENTS} kinds of them are.")
+    hidden = len(findings.incidents) - denials.MAX_SHOWN
+    if hidden > 0:
+        yield left_out(f"The first {denials.MAX_SHOWN} are shown in detail below, {hidden} are not.")
+    yield from denials.details(findings)
+
+
+def _limits(report: Report) -> Iterator[Markup]:
+    """What this page does not tell, and what was left out of it."""
+    left = report.findings.left_out
+    forgotten = f"; {left['known']:,} older ones were forgotten" if left["known"] else ""
+    uncounted = f"; {left['calls']:,} INVITEs of further ones were not counted" if left["calls"] else ""
+    said = (
+        f"The first message is kept of the latest {MAX_KNOWN:,} fingerprints{forgotten}.",
+        f"{MAX_CALLS:,} calls are told apart{uncounted}.",
+        f"Of a message's header {MAX_HEAD:,} octets are kept, of its body the length and a hash.",
+        "Not looked at: SRTCP, media that is not over UDP, ciphers without HMAC-SHA1 or AES-GCM.",
+        f"A copy from the original's own address within {duration(T)} passes for a retransmission.",
+    )
+    yield tag("h3", "Limits", class_="after")
+    yield tag("ul", *(tag("li", each) for each in said), class_="small soft")
+
+
+def _footer(report: Report) -> Markup:
+    return tag("footer", tag("p", f"Made by {report.program} on {moment(report.made)} UTC."))
