@@ -28,31 +28,23 @@ def tcp(source: str, destination: str, sequence: int, payload: bytes, flags: int
     return ipv4(source, destination, 6, header + payload)
 
 
-def fragments(packet: bytes, size: int) -> list[bytes]:
+def fragments(packet: bytes, size: int, identification: int = 7) -> list[bytes]:
     """An IP packet without options or extension headers, as fragments of ``size`` octets of payload."""
     size = max(size & ~7, 8)
-    if packet[0] >> 4 == 4:
-        head, payload = packet[:20], packet[20:]
-        return [
-            _summed(
-                head[:2]
-                + struct.pack("!HHH", 20 + len(part), 7, at // 8 | (0x2000 if at + size < len(payload) else 0))
-                + head[8:]
-            )
-            + part
-            for at in range(0, len(payload), size)
-            for part in [payload[at : at + size]]
-        ]
-    head, payload = packet[:40], packet[40:]
+    head_length = 20 if packet[0] >> 4 == 4 else 40
+    head, payload = packet[:head_length], packet[head_length:]
     return [
-        head[:4]
-        + struct.pack("!HBB", 8 + len(part), 44, 64)
-        + head[8:]
-        + struct.pack("!BBHI", head[6], 0, at | (at + size < len(payload)), 7)
-        + part
+        _fragment(head, at, payload[at : at + size], at + size < len(payload), identification)
         for at in range(0, len(payload), size)
-        for part in [payload[at : at + size]]
     ]
+
+
+def _fragment(head: bytes, at: int, part: bytes, more: bool, identification: int) -> bytes:
+    if len(head) == 20:
+        place = struct.pack("!HHH", 20 + len(part), identification, at // 8 | more << 13)
+        return _summed(head[:2] + place + head[8:]) + part
+    place = struct.pack("!BBHI", head[6], 0, at | more, identification)
+    return head[:4] + struct.pack("!HB", 8 + len(part), 44) + head[7:] + place + part
 
 
 def _summed(head: bytes) -> bytes:
