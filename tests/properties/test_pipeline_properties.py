@@ -166,8 +166,8 @@ def garbage(draw: st.DrawFn) -> Frame:
     """Octets of any link type, or a frame of a scenario in which some are changed, cut out or doubled."""
     kind = draw(st.sampled_from(sorted(link.SUPPORTED)))
     if draw(st.booleans()):
-        data = draw(st.binary(max_size=120))
-        return Frame(1, draw(st.integers(0, 1 << 62)), kind, data, len(data))
+        octets = draw(st.binary(max_size=120))
+        return Frame(1, draw(st.integers(0, 1 << 62)), kind, octets, len(octets))
     frame = draw(st.sampled_from(FRAMES))
     data = bytearray(frame.data)
     for _ in range(draw(st.integers(1, 8))):
