@@ -10,6 +10,9 @@ COMMANDS = {
     "demo": "the replay attack, live, in network namespaces of its own",
     "simulate": "write captures of legitimate calls and of attacks",
     "rules": "show, apply or remove the kernel rules that feed the queue",
+    "status": "how the running daemon is doing, once or live",
+    "alerts": "its latest denials, alerts and exceptions",
+    "associations": "list, show, forget or prune what is known of keys and envelopes",
     "evidence": "list, export or verify the messages kept as evidence",
     "check-config": "check a configuration file and all that it names",
 }

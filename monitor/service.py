@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from monitor.antireplay.ruling import Verdict
-from monitor.antireplay.table import Store, StoreError
+from monitor.antireplay.table import Change, Store, StoreError
 from monitor.capture.nfqueue import Arrival, Packet
 from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.verdict import enforce
@@ -107,21 +107,36 @@ class Held:
 
 
 class MeasuredStore:
-    """A store whose commits are timed for ``metrics``."""
+    """A store whose commits are timed and whose failures are counted, for ``metrics``."""
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
-        self.read = store.read
-        self.compare_and_swap = store.compare_and_swap
-        self._commit = store.commit
+        self._store = store
         self._metrics = metrics
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See ``Store.read``."""
+        try:
+            return self._store.read(keys)
+        except StoreError:
+            self._metrics.store_failed = time.monotonic()
+            raise
+
+    def compare_and_swap(self, changes: Sequence[Change]) -> bool:
+        """See ``Store.compare_and_swap``."""
+        try:
+            return self._store.compare_and_swap(changes)
+        except StoreError:
+            self._metrics.store_failed = time.monotonic()
+            raise
 
     def commit(self) -> None:
         """See ``Store.commit``."""
         began = time.perf_counter()
         try:
-            self._commit()
+            self._store.commit()
         except StoreError:
             self._metrics.commit_failures += 1
+            self._metrics.store_failed = time.monotonic()
             raise
         finally:
             self._metrics.commit.observe(time.perf_counter() - began)

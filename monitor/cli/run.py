@@ -33,6 +33,7 @@ from monitor.enforce.responder import Responder
 from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
 from monitor.keys.holder import KeyHolder
+from monitor.keys.trust import TrustStore
 from monitor.observe import log as logs
 from monitor.observe.certificates import expiries
 from monitor.observe.entry import EvidenceError
@@ -49,7 +50,6 @@ from monitor.service import MeasuredStore, Service
 from monitor.store.location import open_store
 from monitor.toolbox.registry import RegistryError
 from monitor.toolbox.template import TemplateError
-from monitor.toolbox.tools.pki import TrustStore
 from monitor.wire.frame import NANOSECONDS, Frame
 from monitor.wire.link import RAW
 

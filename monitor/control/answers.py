@@ -12,19 +12,17 @@ from urllib.parse import urlsplit
 from monitor.antireplay.table import StoreError
 from monitor.control import associations
 from monitor.control.access import Peer
-from monitor.control.associations import Filter
 from monitor.control.error import ControlError
 from monitor.control.server import Command
 from monitor.observe.metrics import Histogram, Metrics
 from monitor.observe.recent import KEPT, Recent
 from monitor.shipped import program_version
 from monitor.store.managed import ManagedStore
-from monitor.wire.frame import NANOSECONDS
 
 SHOWN = 5
 """Of the latest denials, alerts and exceptions in a status."""
-PRUNE_SLICE = 1000
-"""Records that one request looks at for pruning."""
+STORE_TROUBLE = 10.0
+"""Seconds without a failure after which the store counts as available again."""
 QUANTILES = {"p50": 0.5, "p99": 0.99}
 
 log = logging.getLogger("monitor")
@@ -72,10 +70,7 @@ class Answers:
         return {
             "status": self._status,
             "alerts": self._alerts,
-            "associations": self._associations,
-            "association": self._association,
-            "forget": self._forget,
-            "prune": self._prune,
+            **{name: _audited(name, command) for name, command in associations.commands(self._store).items()},
         }
 
     def _status(self, parameters: Mapping[str, Any], peer: Peer) -> dict[str, Any]:
@@ -100,6 +95,7 @@ class Answers:
             "keyholder": self._keyholder_state(),
             "store": {
                 "url": self._store_url,
+                "available": self._store_available(),
                 "records": metrics.store_records,
                 "bytes": metrics.store_bytes,
                 "pruned": metrics.pruned,
@@ -122,6 +118,10 @@ class Answers:
             for label, limit in limits.items()
         ]
 
+    def _store_available(self) -> bool:
+        failed = self._metrics.store_failed
+        return failed is None or time.monotonic() - failed > STORE_TROUBLE
+
     def _keyholder_state(self) -> dict[str, Any] | None:
         keyholder = self._keyholder
         if keyholder is None:
@@ -137,42 +137,22 @@ class Answers:
     def _alerts(self, parameters: Mapping[str, Any], peer: Peer) -> list[dict[str, Any]]:
         return self._recent.documents(_number(parameters, "count", KEPT, KEPT))
 
-    def _associations(self, parameters: Mapping[str, Any], peer: Peer) -> dict[str, Any]:
-        with _StoreTrouble():
-            return associations.page(self._store, parameters.get("after", ""), Filter.of(parameters))
 
-    def _association(self, parameters: Mapping[str, Any], peer: Peer) -> list[dict[str, Any]]:
-        with _StoreTrouble():
-            return associations.find(self._store, _text(parameters, "spi"))
+def _audited(name: str, command: Callable[[Mapping[str, Any]], Any]) -> Command:
+    """A command on the store: its trouble is told, and who has changed something is logged."""
 
-    def _forget(self, parameters: Mapping[str, Any], peer: Peer) -> dict[str, Any]:
-        with _StoreTrouble():
-            forgotten = associations.forget(self._store, _text(parameters, "spi"))
-        log.warning("the association with the SPI %s is forgotten, as %s asked", forgotten["spi"], peer)
-        return forgotten
-
-    def _prune(self, parameters: Mapping[str, Any], peer: Peer) -> dict[str, int]:
-        """Look at the next ``PRUNE_SLICE`` records: how many were dropped, and how many there are."""
-        now = time.time()
-        before = parameters.get("before", now)
-        if not isinstance(before, int | float):
-            raise ControlError("before is a time in seconds")
-        with _StoreTrouble():
-            pruned = self._store.prune(round(before * NANOSECONDS), PRUNE_SLICE)
-            left = self._store.count()
-        if pruned and before > now:
-            log.warning("%d records are pruned before their time, as %s asked", pruned, peer)
-        return {"pruned": pruned, "slice": PRUNE_SLICE, "records": left}
-
-
-class _StoreTrouble:
-    """What the store cannot do is told to who asked."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, StoreError):
+    def answer(parameters: Mapping[str, Any], peer: Peer) -> object:
+        try:
+            result = command(parameters)
+        except StoreError as error:
             raise ControlError(str(error)) from error
+        if name == "forget":
+            log.warning("the association with the SPI %s is forgotten, as %s asked", result["spi"], peer)
+        elif name == "prune" and result["pruned"]:
+            log.warning("%d records are pruned, as %s asked", result["pruned"], peer)
+        return result
+
+    return answer
 
 
 def _counts(counts: Mapping[tuple[str, ...], int], names: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -200,13 +180,6 @@ def _number(parameters: Mapping[str, Any], name: str, default: int, most: int) -
     if not isinstance(value, int) or value < 0:
         raise ControlError(f"{name} is a number")
     return min(value, most)
-
-
-def _text(parameters: Mapping[str, Any], name: str) -> str:
-    value = parameters.get(name)
-    if not isinstance(value, str):
-        raise ControlError(f"{name} is text")
-    return value
 
 
 def _without_password(url: str) -> str:

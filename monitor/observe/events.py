@@ -146,9 +146,9 @@ def _line(record: Record) -> tuple[int, str] | None:
         source = address.text(record.source) if record.source else "an unknown source"
         what, details = f"packet from {source}: {record.exception}", record.detail
     text = f"{'denied' if denied else 'accepted'} {what} ({details})"
-    return logging.WARNING if denied else logging.INFO, _printable(text)
+    return logging.WARNING if denied else logging.INFO, printable(text)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text from outside, kept to one line of a log."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:500])

@@ -105,6 +105,8 @@ class Metrics:
         self.batch = Histogram(BATCH_BOUNDS)
         self.commit = Histogram(LATENCY_BOUNDS)
         self.commit_failures = 0
+        self.store_failed: float | None = None
+        """When the store last failed to answer or to commit (``time.monotonic``)."""
         self.key_work = Histogram(LATENCY_BOUNDS)
         self.key_work_in_flight = 0
         self.keyholder_up: bool | None = None
