@@ -28,7 +28,7 @@ def _sounds(pitch: int) -> Iterator[bytes]:
     """Something like words and pauses in PCMU, where 0xff is silence."""
     at = 0
     while True:
-        talking = at // 2000 % 3
+        talking = at // (400 * pitch) % 3
         yield bytes((0x80 | step * pitch // 7 % 96) if talking else 0xFF for step in range(at, at + SAMPLES))
         at += SAMPLES
 
