@@ -71,7 +71,7 @@ LINKS: dict[str, tuple[int, bytes]] = {
 
 LINKS6: dict[str, tuple[int, bytes]] = {
     "Ethernet": (1, ETHERNET + b"\x86\xdd"),
-    "Ethernet, PPPoE": (1, ETHERNET + b"\x88\x64\x11\0\0\x07\0\x50\0\x57"),
+    "Ethernet, PPPoE": (1, ETHERNET + b"\x88\x64\x11\0\0\x07\0\x60\0\x57"),
     "Linux cooked 2 (SLL2)": (276, b"\x86\xdd\0\0\0\0\0\x02\0\x01\0\x06\2\0\0\0\0\1\0\0"),
     "raw IP (101)": (101, b""),
     "raw IPv6 (229)": (229, b""),

@@ -7,11 +7,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from frames import udp
 from sip_samples import Reports
 
+from monitor.capture.pcap import PcapWriter
 from monitor.sip import mime, sdp
 from monitor.sip.framing import Framed, StreamFramer, looks_like_sip
 from monitor.sip.message import parse
+from monitor.wire.frame import NANOSECONDS, Frame
+from monitor.wire.link import RAW
 
 CORPORA = Path(os.environ.get("SIP_CORPORA", "/nonexistent"))
 pytestmark = [
@@ -81,3 +85,30 @@ def test_a_call_over_tcp() -> None:
     messages = [parse(one.raw, stream=True) for one in found if isinstance(one, Framed)]
     assert len(messages) == len(found) > 0
     assert [message.troubles for message in messages] == [()] * len(messages)
+
+
+UNLIKE = {"wsinv.dat", "018_ok.sip", "033_ok.sip", "326_ok.sip"}
+"""Blanks and folds around the names and values of parameters, which tshark does not undo."""
+
+
+def test_published_messages(tmp_path: Path) -> None:
+    """The torture messages that are to be read: what they say, says tshark too."""
+    patterns = ("rfc4475/*.dat", "rfc5118/[!R]*", "jain-sip/*_ok.sip")
+    files = [file for pattern in patterns for file in sorted((CORPORA / "torture").glob(pattern))]
+    messages = [file.read_bytes().lstrip() for file in files]
+    path = tmp_path / "published.pcap"
+    with PcapWriter(path, RAW) as writer:
+        for number, raw in enumerate(messages):
+            packet = udp("192.0.2.5", "192.0.2.1", raw)
+            writer.write(Frame(number, number * NANOSECONDS, RAW, packet, len(packet)))
+    seen, unlike = 0, set()
+    for number, call_id, sequence, _, from_tag, to_tag, status in tshark(
+        path, "sip", "frame.number", *FIELDS
+    ):
+        message = parse(messages[int(number) - 1])
+        ours = (message.call_id, str(message.cseq), message.from_tag or "", message.to_tag or "")
+        if (*ours, str(message.status or "")) != (call_id, sequence, from_tag, to_tag, status):
+            unlike.add(files[int(number) - 1].name)
+        seen += 1
+    assert unlike == UNLIKE
+    assert seen > 380

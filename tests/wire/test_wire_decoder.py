@@ -10,6 +10,7 @@ from typing import Any
 
 import dpkt
 import pytest
+from capture_files import LITTLE
 from hypothesis import given
 from hypothesis import strategies as st
 from wire_samples import (
@@ -380,3 +381,24 @@ def test_tshark_sees_the_same_inside_every_tunnel(tmp_path: Path) -> None:
         datagram = decode(wrap(ipv4(udp())))
         assert isinstance(datagram, Datagram)
         assert line.split("\t") == ["192.0.2.1", datagram.payload.hex()]
+
+
+@pytest.mark.oracle
+@pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
+def test_tshark_sees_the_same_behind_every_link_layer(tmp_path: Path) -> None:
+    forms = [(kind, head + ipv4(udp())) for kind, head in LINKS.values()]
+    # It does not know the numbers that Linux and Windows have for IPv6.
+    forms += [
+        (kind, head + ipv6(udp())) for kind, head in LINKS6.values() if head[:1] not in (b"\n", b"\x17")
+    ]
+    path = tmp_path / "links.pcapng"
+    blocks = [LITTLE.interface(kind) for kind, _ in forms]
+    blocks += [LITTLE.packet(number, 0, data) for number, (_, data) in enumerate(forms)]
+    path.write_bytes(LITTLE.section() + b"".join(blocks))
+    command = ["tshark", "-n", "-r", str(path), "-T", "fields", "-e", "udp.payload"]
+    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert output.split() == [SIP.hex()] * len(forms)
+    for frame in open_capture(str(path)):
+        datagram = Decoder().decode(frame)
+        assert isinstance(datagram, Datagram)
+        assert datagram.payload == SIP
