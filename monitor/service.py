@@ -20,8 +20,8 @@ from monitor.capture.nfqueue import Arrival, Packet
 from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.verdict import enforce
 from monitor.exhibit import Exhibit
-from monitor.keys.error import KeyStoreError
-from monitor.keys.request import UnwrapAnswer, UnwrapRequest
+from monitor.keys.request import UnwrapAnswer
+from monitor.keywork import KeyHolder, KeyWork
 from monitor.observe.metrics import Metrics
 from monitor.observe.notify import Notifier
 from monitor.pipeline import Ask, Settled
@@ -39,8 +39,6 @@ STOP_PATIENCE = 2.0
 """Seconds that a stop waits for the keyholder."""
 STATUS_INTERVAL = 10.0
 """Seconds between two lines of status for the service manager."""
-RESTART_INTERVAL = 10.0
-"""Seconds between two attempts to start a keyholder that has gone."""
 FOREVER = 1 << 63
 """Later than any time."""
 PRUNE_SLICE = 200
@@ -66,18 +64,6 @@ class Core(Protocol):
     def answer(self, number: int, answer: UnwrapAnswer) -> None: ...
     def expire(self, now: int) -> bool: ...
     def settle(self) -> list[Settled]: ...
-
-
-class KeyWork(Protocol):
-    """Who holds the private keys (see ``keys.holder.KeyHolder``)."""
-
-    alive: bool
-    refused: int
-
-    def fileno(self) -> int: ...
-    def send(self, number: int, request: UnwrapRequest) -> bool: ...
-    def receive(self) -> list[tuple[int, UnwrapAnswer]]: ...
-    def restart(self) -> None: ...
 
 
 class Control(Protocol):
@@ -165,7 +151,7 @@ class Service:
         *,
         metrics: Metrics,
         batch: int = 256,
-        keyholder: KeyWork | None = None,
+        keyholder: KeyHolder | None = None,
         enforcer: Enforcer | None = None,
         store: ManagedStore | None = None,
         report: Callable[[Sequence[Record], int], None] = lambda records, now: None,
@@ -180,7 +166,7 @@ class Service:
         self._core = core
         self._metrics = metrics
         self._batch = batch
-        self._keyholder = keyholder
+        self._keywork = KeyWork(core, keyholder, metrics, self._unexpected)
         self._enforcer = enforcer or Enforcer()
         self._store = store
         self._report = report
@@ -191,12 +177,12 @@ class Service:
         self._notifier = notifier or Notifier({})
         self._clock = clock
         self._held: dict[int, Held] = {}
-        self._asked: dict[int, float] = {}
         self._stopping = self._reloading = False
+        self._behind = False
+        """The last batch was full, so that more waits: what can rest does."""
         self._tick_due = 0.0
         self._alive_due = 0.0
         self._status_due = 0.0
-        self._restart_due = 0.0
         self._wake_receiver, self._wake_sender = os.pipe()
         os.set_blocking(self._wake_receiver, False)
         os.set_blocking(self._wake_sender, False)
@@ -244,12 +230,11 @@ class Service:
             os.read(self._wake_receiver, 4096)
         if self._reloading:
             self._reload()
-        busy = False
-        for source in self._sources:
-            if source in ready:
-                busy = self._take(source, now) > 0 or busy
-        if self._keyholder in ready:
-            busy = self._collect() or busy
+        taken = [self._take(source, now) for source in self._sources if source in ready]
+        self._behind = self._batch in taken
+        busy = any(taken)
+        if self._keywork.keyholder in ready:
+            busy = self._keywork.collect() or busy
         if busy:
             self._settle(now)
         if self._control is not None and self._control in ready:
@@ -274,7 +259,7 @@ class Service:
         self._observe_latency(given)
         if arrivals:
             metrics.batch.observe(len(arrivals))
-        self._ask()
+        self._keywork.ask()
         return len(arrivals)
 
     def _feed(self, frame: Frame) -> Verdict | None:
@@ -293,43 +278,6 @@ class Service:
         except OSError as error:
             log.error("the recording ends here: %s", error.strerror)
             self._record = None
-
-    def _ask(self) -> None:
-        """Pass on the private-key work that the core asks for; what nobody can do is answered at once."""
-        while asks := self._core.asks():
-            for ask in asks:
-                if self._keyholder is None or not self._keyholder.alive:
-                    self._answer(ask.number, UnwrapAnswer(None))
-                elif self._keyholder.send(ask.number, ask.request):
-                    self._asked[ask.number] = time.perf_counter()
-                else:
-                    self._answer(ask.number, UnwrapAnswer(None, refused=True))
-        self._metrics.key_work_in_flight = len(self._asked)
-        if self._keyholder is not None:
-            self._metrics.key_work_refused = self._keyholder.refused
-
-    def _answer(self, number: int, answer: UnwrapAnswer) -> None:
-        try:
-            self._core.answer(number, answer)
-        except Exception as error:
-            self._unexpected(error)
-
-    def _collect(self) -> bool:
-        """Pass the keyholder's answers to the core; whether there were any."""
-        keyholder = self._keyholder
-        assert keyholder is not None
-        descriptor = keyholder.fileno()
-        answers = keyholder.receive()
-        if not keyholder.alive:
-            self._selector.unregister(descriptor)
-            self._restart_due = time.monotonic()
-            log.error("the keyholder has gone: no envelope is opened until it is back")
-        now = time.perf_counter()
-        for number, answer in answers:
-            self._metrics.key_work.observe(now - self._asked.pop(number, now))
-            self._answer(number, answer)
-        self._ask()
-        return bool(answers)
 
     def _settle(self, now: int) -> None:
         """Commit, keep evidence, give the verdicts of what is ruled on, then tell of it."""
@@ -403,7 +351,7 @@ class Service:
             self._metrics.expired += 1
         self._metrics.held = len(self._held)
         self._metrics.overruns = sum(source.overruns for source in self._sources)
-        if self._store is not None:
+        if self._store is not None and not self._behind:
             try:
                 self._metrics.pruned += self._store.prune(now, PRUNE_SLICE)
                 self._metrics.store_records = self._store.count()
@@ -411,10 +359,7 @@ class Service:
             except StoreError as error:
                 self._metrics.store_records = self._metrics.store_bytes = None
                 log.debug("the store cannot be measured: %s", error)
-        if self._keyholder is not None:
-            if not self._keyholder.alive:
-                self._revive(self._keyholder)
-            self._metrics.keyholder_up = self._keyholder.alive
+        self._keywork.tend()
         self._tell((), now)
         interval = self._notifier.watchdog_interval
         if interval is not None and time.monotonic() >= self._alive_due:
@@ -427,21 +372,7 @@ class Service:
     def _status(self) -> str:
         verdicts = self._metrics.verdicts
         status = f"{sum(verdicts.values())} packets, {verdicts[Verdict.DENY]} of them dropped"
-        keyless = self._keyholder is not None and not self._keyholder.alive
-        return f"{status}; the keyholder has gone" if keyless else status
-
-    def _revive(self, keyholder: KeyWork) -> None:
-        """Start the keyholder anew, now and then; the queue waits as long as loading the keys takes."""
-        if time.monotonic() < self._restart_due:
-            return
-        self._restart_due = time.monotonic() + RESTART_INTERVAL
-        try:
-            keyholder.restart()
-        except KeyStoreError as error:
-            log.error("the keyholder does not come back: %s", error)
-        else:
-            self._selector.register(keyholder, selectors.EVENT_READ)
-            log.warning("the keyholder is back")
+        return f"{status}; the keyholder has gone" if self._keywork.missing else status
 
     def _finish(self) -> None:
         """Rule on what the kernel has queued, wait a while for the keyholder, then drop what is left."""
@@ -452,8 +383,9 @@ class Service:
                 self._settle(self._clock())
             self._selector.unregister(source)
         deadline = time.monotonic() + STOP_PATIENCE
-        while self._held and self._asked and (left := deadline - time.monotonic()) > 0:
-            if self._keyholder in {key.fileobj for key, _ in self._selector.select(left)} and self._collect():
+        while self._held and len(self._keywork) and (left := deadline - time.monotonic()) > 0:
+            ready = {key.fileobj for key, _ in self._selector.select(left)}
+            if self._keywork.keyholder in ready and self._keywork.collect():
                 self._settle(self._clock())
         self._core.expire(FOREVER)
         self._settle(self._clock())

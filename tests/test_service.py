@@ -176,6 +176,7 @@ class KeyHolder(Wakeable):
         self.alive = True
         self.refused = 0
         self.full = False
+        self.trouble = ""
         self.sent: list[int] = []
         self.came = threading.Event()
         self.restarts = 0
@@ -202,6 +203,10 @@ class KeyHolder(Wakeable):
     def restart(self) -> None:
         self.restarts += 1
         raise KeyStoreError("the keys are not there")
+
+    def kill(self) -> None:
+        self.alive = False
+        self.wake()
 
 
 def record(number: int, verdict: Verdict) -> RulingRecord:
@@ -494,3 +499,46 @@ def test_what_cannot_be_kept_passes_unless_it_must_be_kept(keeper: Keeper, expec
         with_exhibits(stage)
         assert stage.rule(b"a", b"r", b"p") == [expected, Verdict.DENY, Verdict.ACCEPT]
         until(lambda: stage.metrics.evidence_lost == keeper.lost)
+
+
+def test_what_can_rest_does_while_more_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "TICK", 0.0)
+    store = MemoryStore()
+    pruned = 0
+
+    def prune(now: int, limit: int) -> int:
+        nonlocal pruned
+        pruned += 1
+        return 0
+
+    monkeypatch.setattr(store, "prune", prune)
+    with running(store=store, batch=1) as stage:
+        until(lambda: pruned)
+        before = pruned
+        during: list[int] = []
+        feed = stage.core.feed
+
+        def busy(frame: Frame) -> Verdict | None:
+            during.append(pruned)
+            return feed(frame)
+
+        stage.core.feed = busy  # type: ignore[method-assign]
+        stage.rule(*[b"p"] * 20)
+        assert during[-1] - during[0] <= 1 < 20
+        until(lambda: pruned > before + 1)
+
+
+def test_the_control_socket_is_served_after_the_batch() -> None:
+    class Control(Wakeable):
+        served = threading.Event()
+
+        def serve(self) -> None:
+            self.drain()
+            self.served.set()
+
+    control = Control()
+    with running(control=control) as stage:
+        control.wake()
+        assert control.served.wait(WAIT)
+        assert stage.rule(b"a") == [Verdict.ACCEPT]
+    control.shut()

@@ -20,7 +20,7 @@ from monitor.assembly import YEAR, assemble
 from monitor.capture.nfqueue import Queue, QueueError, read_statistics
 from monitor.capture.pcap import PcapWriter
 from monitor.config.load import DEFAULT_PATH, load
-from monitor.config.model import Config
+from monitor.config.model import Config, KeysTable
 from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, secret_check, site_secret
 from monitor.config.selector import Selector
@@ -140,7 +140,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     config = _configuration(options.config)
     logs.configure(config.log.level, config.log.format)
     numbers = tuple(dict.fromkeys(options.queue or config.queue.numbers))
-    keyholder = _keyholder(options.keys or config.keys.directory, config.keys.workers, stack)
+    keyholder = _keyholder(options.keys or config.keys.directory, config.keys, stack)
     directory = keyholder.directory if keyholder is not None else Directory()
     secret = site_secret(config.secret.file)
     store = open_store(
@@ -210,10 +210,12 @@ def _configuration(path: Path | None) -> Config:
     return load(path or DEFAULT_PATH)
 
 
-def _keyholder(path: Path | None, workers: int, stack: ExitStack) -> KeyHolder | None:
+def _keyholder(path: Path | None, table: KeysTable, stack: ExitStack) -> KeyHolder | None:
     if path is None:
         return None
-    keyholder = KeyHolder(path, workers=workers)
+    keyholder = KeyHolder(
+        path, workers=table.workers, pending=table.pending, pending_source=table.pending_per_source
+    )
     stack.callback(keyholder.close)
     for warning in keyholder.warnings:
         log.warning("%s", warning)

@@ -30,6 +30,7 @@ from monitor.config.quantity import (
 from monitor.config.selector import PolicyList, Selector
 from monitor.exceptions import ExceptionName, Outcome
 from monitor.exhibit import Keep
+from monitor.keys.fair import PENDING, PENDING_SOURCE
 from monitor.store.managed import Durability
 from monitor.wire.frame import NANOSECONDS
 
@@ -230,6 +231,20 @@ class KeysTable(Table):
         default=None, description="Certificates of trusted authorities: a PEM file, or a directory of them."
     )
     workers: Whole = Field(default=1, ge=1, le=256, description="Processes that do private-key operations.")
+    pending: Whole = Field(
+        default=PENDING,
+        ge=1,
+        le=65536,
+        description="Envelopes that may wait to be opened. One more is an `overload`, unless another source"
+        " has more of them waiting, one of which then is.",
+    )
+    pending_per_source: Whole = Field(
+        default=PENDING_SOURCE,
+        ge=1,
+        le=65536,
+        description="Those of them from one address (IPv6: from one /64). A trunk has a burst of calls from"
+        " one.",
+    )
 
 
 class MetricsTable(Table):

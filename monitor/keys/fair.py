@@ -2,6 +2,10 @@
 
 from collections import deque
 
+PENDING = 4096
+"""Requests that wait or are under way, unless told otherwise: some seconds of work for one worker."""
+PENDING_SOURCE = 2048
+"""Those of them from one source, which may be a trunk."""
 SOURCE_IPV6 = 8
 """Octets of an IPv6 address that make a source: a host has the /64 that it is in to itself."""
 

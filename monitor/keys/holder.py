@@ -12,20 +12,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from monitor.keys import confinement, protocol, ring
 from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
-from monitor.keys.fair import FairQueue
+from monitor.keys.fair import PENDING, PENDING_SOURCE, FairQueue
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 
-MAX_PENDING = 1024
-"""Requests that wait or are under way."""
-MAX_PENDING_SOURCE = 128
-"""Those of them from one source."""
 START_SECONDS = 60
 """The most that loading the keys may take."""
 STOP_SECONDS = 2
@@ -33,30 +31,61 @@ STOP_SECONDS = 2
 
 
 class KeyHolder:
-    """Starts the keyholder and asks it, without ever blocking once it is started.
+    """Starts the keyholder and asks it, without ever blocking once it has started for the first time.
 
     Sources take turns: whatever one of them sends, the next request of another waits for few of its own.
 
     :param path: the directory of the keys, see ``ring.load``.
     :param workers: processes that unwrap side by side.
+    :param pending: requests that may wait or be under way.
+    :param pending_source: those of them from one source.
     :param user: the user that the keyholder becomes once the keys are loaded; None: as who started it.
     :raises KeyStoreError: the keys cannot be loaded, or the keyholder does not start.
     """
 
-    def __init__(self, path: Path, *, workers: int = 1, user: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        workers: int = 1,
+        pending: int = PENDING,
+        pending_source: int = PENDING_SOURCE,
+        user: str | None = None,
+    ) -> None:
         self._path = path
         self._workers = workers
         self._user = user
-        self._queue = FairQueue(MAX_PENDING, MAX_PENDING_SOURCE)
+        self._queue = FairQueue(pending, pending_source)
         self._displaced: list[int] = []
         """Requests that were taken and then had to make room for another source."""
         self.refused = 0
         """Requests that were not done since the keyholder was made, because a limit was hit."""
-        self._start()
+        self.alive = False
+        """False before the keys are loaded, and once the processes have gone: ``restart`` starts new ones."""
+        self.trouble = ""
+        """Why it does not start, one line; empty where nothing is known to be wrong."""
+        self.directory = Directory()
+        self.warnings: tuple[str, ...] = ()
+        self._dying: list[subprocess.Popen[bytes]] = []
+        """Killed and not seen to have ended yet."""
+        self._ready = select.epoll()
+        self._spawn()
+        while not self.alive and not self.trouble:
+            self._ready.poll(START_SECONDS)
+            self._hear()
+        if self.trouble:
+            self.close()
+            raise KeyStoreError(self.trouble)
 
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        status, status_end = os.pipe()
+    def _spawn(self) -> None:
+        """Start the processes; ``_hear`` finds out when they are ready."""
+        self.trouble = ""
+        self._deadline = time.monotonic() + START_SECONDS
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        self._status, status_end = os.pipe()
+        os.set_blocking(self._status, False)
+        self._told = b""
         try:
             with theirs:
                 self._process = subprocess.Popen(
@@ -64,31 +93,45 @@ class KeyHolder:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(), status_end),
+                    process_group=0,
                     env={
                         **os.environ,
                         "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path))),
                     },
                 )
         except OSError as error:
-            ours.close()
-            os.close(status)
+            self._socket.close()
+            os.close(self._status)
             raise KeyStoreError(f"the keyholder does not start: {error.strerror}") from None
         finally:
             os.close(status_end)
-        with open(status, "rb") as stream:  # noqa: PTH123
-            told = _read_status(stream.fileno())
-        document: dict[str, Any] = json.loads(told) if told else {"error": "the keyholder does not start"}
+        self._starting = True
+        self._ready.register(self._status, select.EPOLLIN)
+
+    def _hear(self) -> None:
+        """Take in what the processes tell while they start; the end of that is the start or its failure."""
+        try:
+            while part := os.read(self._status, 65536):
+                self._told += part
+        except BlockingIOError:
+            if time.monotonic() < self._deadline:
+                return
+            self._told = b""
+        self._ready.unregister(self._status)
+        os.close(self._status)
+        self._starting = False
+        document: dict[str, Any] = {"error": "the keyholder does not start"}
+        with suppress(ValueError):  # It ended before all was told.
+            document = json.loads(self._told)
         if "error" in document:
-            ours.close()
-            self._process.kill()
-            self._process.wait()
-            raise KeyStoreError(document["error"])
-        ours.setblocking(False)
-        self._socket = ours
+            self.trouble = document["error"]
+            self._socket.close()
+            self.kill()
+            return
         self.directory = Directory.decode(document["directory"])
-        self.warnings: tuple[str, ...] = tuple(document["warnings"])
+        self.warnings = tuple(document["warnings"])
+        self._ready.register(self._socket, select.EPOLLIN)
         self.alive = True
-        """False once the processes have gone: ``restart`` starts new ones."""
 
     def _command(self, channel: int, status: int) -> list[str]:
         command = [sys.executable, "-P", "-m", __name__, str(self._path.absolute())]
@@ -97,8 +140,8 @@ class KeyHolder:
         return [*command, "--user", self._user] if self._user else command
 
     def fileno(self) -> int:
-        """The descriptor that is readable when answers have come, -1 when the keyholder has gone."""
-        return self._socket.fileno()
+        """The descriptor, always the same, that is readable when ``receive`` has something to do."""
+        return self._ready.fileno()
 
     def __len__(self) -> int:
         """Requests that wait or are under way."""
@@ -123,7 +166,12 @@ class KeyHolder:
         return True
 
     def receive(self) -> list[tuple[int, UnwrapAnswer]]:
-        """The answers that have come. When the keyholder goes, all that is pending is answered None."""
+        """The answers that have come. When the keyholder goes, all that is pending is answered None.
+
+        Whether it has gone or come back shows in ``alive`` after this.
+        """
+        if self._starting:
+            self._hear()
         answers = [(number, UnwrapAnswer(None, refused=True)) for number in self._displaced]
         self._displaced.clear()
         while self.alive:
@@ -142,21 +190,37 @@ class KeyHolder:
         return answers
 
     def restart(self) -> None:
-        """Start anew after the processes have gone. This waits until the keys are loaded.
+        """Start anew after the processes have gone: ``receive`` finds out when the keys are loaded.
 
-        :raises KeyStoreError: as when it was made.
+        While they are being loaded this does nothing, unless that takes longer than it may.
+
+        :raises KeyStoreError: no process can be started.
         """
-        self.close()
-        self._start()
+        if self._starting:
+            self._hear()
+        if not self._starting:
+            self.kill()
+            self._dying = [each for each in (*self._dying, self._process) if each.poll() is None]
+            self._spawn()
+
+    def kill(self) -> None:
+        """End the processes at once, whatever they do; ``receive`` finds out."""
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End the processes."""
         self.alive = False
         self._socket.close()
+        if self._starting:
+            self._starting = False
+            self.kill()
+            os.close(self._status)
+        self._ready.close()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
             self._process.wait()
 
     def _feed(self) -> None:
@@ -170,19 +234,10 @@ class KeyHolder:
 
     def _bury(self) -> list[tuple[int, UnwrapAnswer]]:
         numbers = self._queue.clear()
-        self.close()
+        self.alive = False
+        self._socket.close()
+        self.kill()
         return [(number, UnwrapAnswer(None)) for number in numbers]
-
-
-def _read_status(descriptor: int) -> bytes:
-    """All that the keyholder tells when it starts, empty where it takes too long."""
-    parts: list[bytes] = []
-    while select.select([descriptor], [], [], START_SECONDS)[0]:
-        part = os.read(descriptor, 65536)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-    return b""
 
 
 def main(arguments: list[str] | None = None) -> int:

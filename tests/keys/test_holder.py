@@ -35,8 +35,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path, workers: int = 1) -> Iterator[KeyHolder]:
-    held = KeyHolder(folder, workers=workers)
+def running(
+    folder: Path, workers: int = 1, pending: int = 4096, pending_source: int = 2048
+) -> Iterator[KeyHolder]:
+    held = KeyHolder(folder, workers=workers, pending=pending, pending_source=pending_source)
     try:
         yield held
     finally:
@@ -65,6 +67,14 @@ def collect(held: KeyHolder, count: int) -> list[tuple[int, UnwrapAnswer]]:
             select.select([held], [], [], 1)
         answers += held.receive()
     return answers
+
+
+def until_alive(held: KeyHolder) -> None:
+    until = time.monotonic() + DEADLINE
+    while not held.alive:
+        assert time.monotonic() < until, held.trouble
+        select.select([held], [], [], 1)
+        assert held.receive() == []
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -110,29 +120,27 @@ def test_what_is_not_held_is_answered(folder: Path) -> None:
 
 
 def test_sources_take_turns_and_have_limits(folder: Path) -> None:
-    with running(folder) as held:
+    with running(folder, pending_source=100) as held:
         busy, calm = b"\x0a\0\0\1", b"\x0a\0\0\2"
-        taken = [held.send(number, wrapped(busy)) for number in range(holder.MAX_PENDING_SOURCE + 5)]
-        assert taken.count(True) == holder.MAX_PENDING_SOURCE
+        taken = [held.send(number, wrapped(busy)) for number in range(105)]
+        assert taken.count(True) == 100
         assert held.refused == 5
         assert held.send(10_000, wrapped(calm))
-        answers = collect(held, holder.MAX_PENDING_SOURCE + 1)
+        answers = collect(held, 101)
         place = [number for number, _ in answers].index(10_000)
         assert place < 6
         assert held.send(1, wrapped(busy))
 
 
-def test_the_queue_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holder, "MAX_PENDING", 8)
-    with running(folder) as held:
+def test_the_queue_is_bounded(folder: Path) -> None:
+    with running(folder, pending=8) as held:
         taken = [held.send(number, wrapped(bytes((number,)) * 4)) for number in range(10)]
         assert taken == [True] * 8 + [False] * 2
         assert len(collect(held, 8)) == 8
 
 
-def test_a_crowd_makes_room_for_who_comes_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holder, "MAX_PENDING", 6)
-    with running(folder) as held:
+def test_a_crowd_makes_room_for_who_comes_alone(folder: Path) -> None:
+    with running(folder, pending=6) as held:
         assert all(held.send(number, wrapped(b"\x0a\0\0\1")) for number in range(6))
         assert held.send(10, wrapped(b"\x0a\0\0\2"))
         answers = dict(collect(held, 7))
@@ -166,7 +174,9 @@ def test_death_is_noticed_and_nothing_waits_for_ever(folder: Path, victim: str) 
         assert not held.send(31, wrapped())
         assert held.receive() == []
         held.restart()
-        assert held.alive
+        assert not held.alive, "the daemon goes on meanwhile"
+        held.restart()
+        until_alive(held)
         assert held.send(32, wrapped())
         assert collect(held, 1) == [(32, UnwrapAnswer(SECRET))]
         wait_for(lambda: not any(map(running_still, workers)))
@@ -196,6 +206,51 @@ def test_wrong_keys_are_told(tmp_path: Path) -> None:
         KeyHolder(tmp_path)
     with pytest.raises(KeyStoreError, match="no such directory"):
         KeyHolder(tmp_path / "nowhere")
+
+
+def test_keys_that_are_wrong_when_it_restarts_are_told_and_can_be_mended(folder: Path) -> None:
+    with running(folder) as held:
+        assert held.send(1, wrapped())
+        collect(held, 1)
+        (folder / "x.kek").write_text("nonsense")
+        held.kill()
+        wait_for(lambda: held.receive() == [] and not held.alive)
+        held.restart()
+        wait_for(lambda: held.receive() == [] and bool(held.trouble))
+        assert "x.kek:1" in held.trouble
+        assert not held.alive
+        (folder / "x.kek").unlink()
+        held.restart()
+        until_alive(held)
+        assert held.trouble == ""
+        assert held.send(2, wrapped())
+        assert collect(held, 1) == [(2, UnwrapAnswer(SECRET))]
+
+
+def test_one_that_hangs_can_be_ended(folder: Path) -> None:
+    with running(folder) as held:
+        for pid in (held._process.pid, *workers_of(held)):
+            os.kill(pid, signal.SIGSTOP)
+        assert held.send(1, wrapped())
+        held.kill()
+        assert collect(held, 1) == [(1, UnwrapAnswer(None))]
+        assert not held.alive
+
+
+def test_one_that_does_not_start_in_time_is_started_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(folder) as held:
+        held.kill()
+        wait_for(lambda: held.receive() == [] and not held.alive)
+        monkeypatch.setattr(holder, "START_SECONDS", 0)
+        held.restart()
+        held.restart()
+        assert not held.alive
+        monkeypatch.setattr(holder, "START_SECONDS", DEADLINE)
+        held.restart()
+        held.restart()
+        until_alive(held)
 
 
 def test_it_is_confined(folder: Path) -> None:
