@@ -24,3 +24,5 @@ class Denial:
     """Offset in the stream of the first octet."""
     passed: tuple[int, int] = (0, 0)
     """Offsets between which octets of it may have gone on before it was known to be denied."""
+    reach: int = 0
+    """Offset from which nothing may go on where it cannot be made harmless."""

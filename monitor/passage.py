@@ -11,6 +11,7 @@ from typing import Protocol
 from monitor.denial import Denial
 from monitor.sip.framing import StreamFramer
 from monitor.wire.frame import NANOSECONDS
+from monitor.wire.tcp import Delivery
 
 HOLD_OCTETS = 14600
 """Of a message that is held: a sender's initial window (RFC 6928 §2)."""
@@ -50,6 +51,9 @@ class Fate:
     """How it is enforced; None: by dropping."""
     passed: tuple[int, int] = (0, 0)
     """See ``Denial.passed``."""
+    reach: int = 0
+    """Offset from which octets share it; it is before the message where the recipient has octets of that
+    already, and needs earlier ones to read them."""
     frames: list[Carrier] = field(default_factory=list)
     """Those that wait for it, or have its octets again."""
 
@@ -81,7 +85,7 @@ class Fate:
 
     def overlaps(self, start: int, end: int) -> bool:
         """Whether octets between these offsets share it."""
-        return start < self.end and self.start < end
+        return start < self.end and self.reach < end
 
 
 class Passage:
@@ -104,12 +108,12 @@ class Passage:
 
     def stretch(self, start: int, end: int) -> Fate:
         """A new stretch."""
-        fate = Fate(start, end, self)
+        fate = Fate(start, end, self, reach=start)
         self.spans.append(fate)
         return fate
 
-    def whole(self, start: int, end: int) -> Fate:
-        """The stretch of a message that is whole now, or in which there is none."""
+    def whole(self, start: int, end: int, by: Delivery) -> Fate:
+        """The stretch of a message that a delivery makes whole, or in which there is none."""
         fate = self.under_way
         if fate is not None and fate.start == start:
             self.under_way = None
@@ -117,7 +121,12 @@ class Passage:
         else:
             fate = self.stretch(start, end)
         low, high = max(start, self.passed[0]), min(end, self.passed[1])
-        fate.passed = (low, high) if low < high else (start, start)
+        if low < high:
+            fate.passed = low, high
+            if by.end < end:
+                fate.reach = min(start, by.data_start)
+        else:
+            fate.passed = start, start
         return fate
 
     def hold(self, time: int) -> None:
@@ -162,8 +171,8 @@ class Passage:
         while len(self.spans) > MAX_SPANS:
             oldest = next((span for span in self.spans if span.denial is not None), None)
             if oldest is None:
-                start = min(span.start for span in self.spans)
-                self.spans = [Fate(start, END_OF_STREAM, self, decided=True, denied=True)]
+                start = min(span.reach for span in self.spans)
+                self.spans = [Fate(start, END_OF_STREAM, self, decided=True, denied=True, reach=start)]
                 return True
             self.forget(oldest)
         return False

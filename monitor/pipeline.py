@@ -303,14 +303,15 @@ class Pipeline:
             if denied:
                 found = ()
         for each in found:
-            fate = passage.whole(each.start, each.end)
+            fate = passage.whole(each.start, each.end, delivery)
             if isinstance(each, Unframed):
                 self._decide(fate, self._raise(ticket, stream.flow, each.error), stream.flow, ticket)
             else:
                 self._message(each.raw, ticket, stream.flow, fate, stream=True)
         if before is not None and passage.under_way is before and before.start != passage.framer.start:
             # It was lost with a delivery that is denied.
-            self._decide(passage.whole(before.start, passage.framer.start), True, stream.flow, ticket)
+            lost = passage.whole(before.start, passage.framer.start, delivery)
+            self._decide(lost, True, stream.flow, ticket)
         self._hold(passage, delivery, ticket)
         if passage.tidy():
             self.counts["spans"] += 1
@@ -375,7 +376,7 @@ class Pipeline:
             oldest, _ = self._denied.popitem(last=False)
             if oldest.passage is not None:
                 oldest.passage.forget(oldest)
-        return Denial(flow, remedy, octets, start=fate.start, passed=fate.passed)
+        return Denial(flow, remedy, octets, start=fate.start, passed=fate.passed, reach=fate.reach)
 
     # From messages to rulings
 

@@ -113,6 +113,32 @@ class TestStreams:
             again = tape.frame(tcp(CHARLES, ALICE, 1000 + start, replayed[start:end]))
             assert core.feed(again) is Verdict.DENY
 
+    def test_octets_before_a_replay_that_came_early_stay_denied(self) -> None:
+        """The recipient has the replay already, and waits for them to read it."""
+        core, tape = pipeline(), Tape()
+        core.feed(tape.frame(udp(BOB, ALICE, invite(sdp(K)))))
+        core.settle()
+        core.feed(tape.frame(tcp(CHARLES, ALICE, 999, b"", flags=2)))
+        before, replayed = invite(b"", call="call-3"), invite(sdp(K), call="call-2")
+        early = tape.frame(tcp(CHARLES, ALICE, 1000 + len(before), replayed))
+        assert core.feed(early) is Verdict.ACCEPT
+        core.feed(tape.frame(tcp(CHARLES, ALICE, 1000, before)))
+        assert told(core.settle()) == [(4, "deny", "key-reused")]
+        for start, end in ((0, len(before)), (0, 10), (len(before) - 5, len(before))):
+            assert core.feed(tape.frame(tcp(CHARLES, ALICE, 1000 + start, before[start:end]))) is Verdict.DENY
+
+    def test_octets_before_a_message_that_came_early_wait_with_it(self, ring: KeyRing) -> None:
+        core, tape = pipeline(ring=ring), Tape()
+        core.feed(tape.frame(tcp(BOB, ALICE, 999, b"", flags=2)))
+        message = invite(TestWaiting.sealed(K, 1), content_type="application/pkcs7-mime")
+        assert core.feed(tape.frame(tcp(BOB, ALICE, 1004, message))) is Verdict.ACCEPT
+        for _ in range(2):
+            assert core.feed(tape.frame(tcp(BOB, ALICE, 1000, b"\r\n\r\n"))) is None
+        (ask,) = core.asks()
+        assert core.settle() == []
+        core.answer(ask.number, ring.unwrap(ask.request))
+        assert [each.verdict for each in core.settle()] == [Verdict.ACCEPT] * 2
+
     def test_what_follows_on_the_stream_is_ruled_on_its_own(self) -> None:
         core, tape = pipeline(), Tape()
         core.feed(tape.frame(udp(BOB, ALICE, invite(sdp(K)))))
@@ -223,6 +249,16 @@ class TestSignatures:
 
 
 class TestStoreFailure:
+    def test_on_a_stream_it_stays_denied_when_it_is_sent_again(self) -> None:
+        store = Failing()
+        core, tape = pipeline(store), Tape()
+        store.broken = True
+        message = invite(sdp(K))
+        core.feed(tape.frame(tcp(BOB, ALICE, 1000, message)))
+        core.settle()
+        store.broken = False
+        assert core.feed(tape.frame(tcp(BOB, ALICE, 1000, message))) is Verdict.DENY
+
     def test_what_could_not_be_committed_is_denied(self) -> None:
         store = Failing()
         core, tape = pipeline(store), Tape()

@@ -53,9 +53,9 @@ class Enforcer:
     def _refuse(self, denial: Denial, now: int) -> str:
         """Tell a denied request's sender; what became of that."""
         message, flow = denial.message, denial.flow
-        response = (
-            respond(message, len(denial.octets), flow, denial.reason, self._secret) if message else None
-        )
+        if message is None:
+            return "unanswerable"
+        response = respond(message, len(denial.octets), flow, denial.reason, self._secret)
         if response is None:
             return "unanswerable"
         if not self._limiter.allows(flow.source, now):

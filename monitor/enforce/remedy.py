@@ -58,7 +58,7 @@ def _segment(carrier: Carrier, settled: Settled) -> Action:
     for denial in settled.denials:
         harmless = _harmless(denial)
         if harmless is None:
-            cut = min(max(0, denial.start - start), len(payload) if cut is None else cut)
+            cut = min(max(0, denial.reach - start), len(payload) if cut is None else cut)
             continue
         low, high = max(start, denial.start), min(end, denial.start + len(harmless))
         if low < high:

@@ -1,8 +1,8 @@
 """Sends responses from addresses that are not its own: those that the requests went to.
 
-A server of this host may have the port, or another host the address. So each socket is bound to the port at an
-address that nobody uses, where it gets nothing that is meant for others, and names the source of what it sends
-(IP_PKTINFO), which IP_TRANSPARENT lets it do with any address. CAP_NET_ADMIN is enough for that.
+A server of this host may have the port, or another host the address. So each socket is bound to the port at
+an address that nobody uses, where it gets nothing that is meant for others, and names the source of what it
+sends (IP_PKTINFO), which IP_TRANSPARENT lets it do with any address. CAP_NET_ADMIN is enough for that.
 """
 
 import errno
