@@ -90,7 +90,7 @@ def main(options: argparse.Namespace) -> int:
             file = None
             if options.report:
                 file = stack.enter_context(ReportFile(options.report, options.captures))
-            run = _assemble(options)
+            run = _assemble(options, stack)
             with _progress() as task:
                 run.read(options.captures, task("reading"))
                 media = run.examine(options.captures, task("looking at the media"))
@@ -104,7 +104,7 @@ def main(options: argparse.Namespace) -> int:
     return 1 if run.denied else 0
 
 
-def _assemble(options: argparse.Namespace) -> "_Run":
+def _assemble(options: argparse.Namespace, stack: ExitStack) -> "_Run":
     config = load(options.config) if options.config else Config()
     secret = (existing_secret(config.secret.file) if options.config else None) or REPLAY_SECRET
     keys, trust = options.keys or config.keys.directory, options.trust or config.keys.trust
@@ -112,8 +112,10 @@ def _assemble(options: argparse.Namespace) -> "_Run":
     for warning in ring.warnings:
         print(f"replay-monitor: {warning}", file=sys.stderr)
     keychain = Keychain(secret)
+    store = open_store(options.store or "memory:", secret_check=secret_check(secret))
+    stack.callback(store.close)
     pipeline = assemble(
-        store=open_store(options.store or "memory:", secret_check=secret_check(secret)),
+        store=store,
         secret=secret,
         policies=config.policies if options.config else PolicyList(Policy()),
         directory=ring.directory,

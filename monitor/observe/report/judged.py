@@ -71,7 +71,7 @@ class Judged:
             record.alerts,
             record.enforced,
             tuple((each.fingerprint, each.tier) for each in record.sightings[:MAX_FINGERPRINTS]),
-            tuple(kept.decode("utf-8", "backslashreplace").splitlines()),
+            tuple(line.rstrip("\r") for line in kept.decode("utf-8", "backslashreplace").split("\n")),
             len(head) > MAX_HEAD,
             len(body),
             hashlib.sha256(body).hexdigest()[:16] if body else "",

@@ -2,12 +2,12 @@
 
 import re
 from html import escape
+from itertools import groupby
 
-_ODD = re.compile(
-    "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\ufffe\uffff\U000e0000-\U000e0fff]"
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""What is not seen, or changes how other characters are seen: controls, marks of direction, surrogates …"""
+"""Letters and marks that leave nothing to be seen. Most of what is not seen Python calls not printable."""
 _KEY = re.compile(r"(inline\s*:\s*)[^|;\s\"']+", re.IGNORECASE)
 _KEY_LINE = re.compile(r"crypto|inline|key-mgmt|mikey", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
@@ -25,7 +25,10 @@ Child = Markup | str | int | None
 
 def visible(text: str) -> str:
     """``text`` with each odd character as an escape sequence that can be seen, and without keys."""
-    return _ODD.sub(lambda match: _code(match[0]), masked(text))
+    value = masked(text)
+    if not _odd(value):
+        return value
+    return "".join(_code(each) if _odd(each) else each for each in value)
 
 
 def masked(text: str) -> str:
@@ -43,12 +46,10 @@ def shortened(text: str, most: int) -> str:
 def text(value: str) -> Markup:
     """Text as markup, odd characters set off."""
     value = masked(value)
-    parts, at = [], 0
-    for match in _ODD.finditer(value):
-        parts.append(escape(value[at : match.start()]))
-        parts.append(f'<span class="odd">{_code(match[0])}</span>')
-        at = match.end()
-    return Markup("".join(parts) + escape(value[at:]))
+    if not _odd(value):
+        return Markup(escape(value))
+    runs = groupby(value, _odd)
+    return Markup("".join(_set_off("".join(run)) if odd else escape("".join(run)) for odd, run in runs))
 
 
 def tag(name: str, /, *children: Child, **attributes: str | int | float | None) -> Markup:
@@ -81,6 +82,15 @@ def _child(child: Child) -> str:
 
 def _number(value: str | int | float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _odd(value: str) -> bool:
+    """Whether there is anything in ``value`` that is not seen, or changes how other characters are seen."""
+    return not value.isprintable() or _BLANK.search(value) is not None
+
+
+def _set_off(odd: str) -> str:
+    return f'<span class="odd">{"".join(map(_code, odd))}</span>'
 
 
 def _code(character: str) -> str:
