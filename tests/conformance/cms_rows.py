@@ -243,7 +243,7 @@ def entity(blob: bytes) -> bytes:
 
 
 def _envelope(given: bytes) -> bytes:
-    return sealed(("-aes128", "-binary", "@rsa"), given)
+    return sealed(("-aes128", "@rsa"), given)
 
 
 def _wrapped(depth: int) -> bytes:

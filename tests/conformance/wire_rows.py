@@ -13,9 +13,11 @@ from matrix import Row, Section, together
 from probe import ALICE, BOB, KEY, OTHER, START, framed, outcome
 
 from monitor.capture.pcap import open_capture
+from monitor.sip.header import MAX_HEADER_SECTION
 from monitor.wire.fragments import MAX_FRAGMENTS
 from monitor.wire.frame import NANOSECONDS, Frame
 from monitor.wire.ip import MAX_EXTENSIONS
+from monitor.wire.stream import MAX_PENDING
 
 MESSAGE = invite(sdp(KEY))
 PACKET = udp(BOB, ALICE, MESSAGE)
@@ -238,7 +240,10 @@ def streams() -> Section:
     cuts, options = _cuts(), MESSAGE.replace(b"INVITE", b"OPTIONS").replace(KEY.encode(), OTHER.encode())
     length = len(MESSAGE)
     lost = [cuts[0], *cuts[2:]]
-    acknowledged = [struct.pack("!HHIIBBHHH", 5060, 40000, 1, 1000 + length, 0x50, ACK, 65535, 0, 0)]
+    acknowledgment = struct.pack("!HHIIBBHHH", 5060, 40000, 1, 1000 + length, 0x50, ACK, 65535, 0, 0)
+    huge = MESSAGE.replace(b"Content-Length: ", b"Content-Length: 9999")
+    heads = MESSAGE.partition(b"\r\n")[0] + b"\r\n" + b"X: y\r\n" * (MAX_HEADER_SECTION // 6)
+    ahead = [(at, bytes(MAX_PENDING // 32)) for at in range(1000, MAX_PENDING + 20_000, MAX_PENDING // 32)]
     named: dict[str, tuple[str, list[Frame]]] = {
         "in one segment": ("key read", _stream([(0, MESSAGE)])),
         "in many segments": ("key read", _stream(cuts)),
@@ -275,7 +280,7 @@ def streams() -> Section:
         ),
         "a segment that was lost, and acknowledged": (
             "denied as truncated",
-            _stream(lost, extra=[ipv4(ALICE, BOB, 6, part) for part in acknowledged]),
+            _stream(lost, extra=[ipv4(ALICE, BOB, 6, acknowledgment)]),
         ),
         "a segment that was lost, at the end of the capture": ("denied as truncated", _stream(lost)),
         "urgent data": (
@@ -286,6 +291,11 @@ def streams() -> Section:
             "denied as ambiguous",
             _stream([(0, MESSAGE.replace(b"Content-Length: ", b"X-Length: "))]),
         ),
+    }
+    named |= {
+        "a message that says it is longer than is held": ("denied as limit", _stream([(0, huge)])),
+        "a header section longer than is held": ("denied as limit", _stream(_cuts(1400, heads))),
+        "more octets beyond a hole than wait": ("denied as limit", _stream([cuts[0], *ahead])),
     }
     rows = [Row(name, expected, partial(outcome, frames)) for name, (expected, frames) in named.items()]
     about = "One direction of a connection, with a message of some 500 octets in it."
