@@ -50,6 +50,8 @@ class Source(Protocol):
 
     @property
     def overruns(self) -> int: ...
+    @property
+    def malformed(self) -> int: ...
     def fileno(self) -> int: ...
     def receive(self, now: int, limit: int) -> list[Arrival]: ...
     def pause(self) -> None: ...
@@ -351,6 +353,7 @@ class Service:
             self._metrics.expired += 1
         self._metrics.held = len(self._held)
         self._metrics.overruns = sum(source.overruns for source in self._sources)
+        self._metrics.malformed_netlink = sum(source.malformed for source in self._sources)
         if self._store is not None and not self._behind:
             try:
                 self._metrics.pruned += self._store.prune(now, PRUNE_SLICE)

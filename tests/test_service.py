@@ -81,6 +81,7 @@ class Queue(Wakeable):
     """A queue that the test fills."""
 
     overruns = 3
+    malformed = 0
 
     def __init__(self) -> None:
         super().__init__()

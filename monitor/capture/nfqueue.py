@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -120,6 +121,11 @@ class Queue:
         """Times that the receive buffer was found to have overflowed (ENOBUFS)."""
         return self._reader.overruns
 
+    @property
+    def malformed(self) -> int:
+        """Netlink messages that were passed over, since their lengths do not agree with what was read."""
+        return self._reader.malformed
+
     def fileno(self) -> int:
         """The descriptor to wait on for packets."""
         return self._socket.fileno()
@@ -196,14 +202,18 @@ class _Reader:
         self._socket = source
         self.left = 0
         self.overruns = 0
+        self.malformed = 0
         self.early: deque[bytes] = deque()
 
     def recv(self, _size: int) -> bytes:
         """The next message; the size asked for is the library's 4096 and is not heeded."""
-        if not self.left:
-            raise BlockingIOError(errno.EAGAIN, "the batch is full")
-        self.left -= 1
-        return self.early.popleft() if self.early else self.next(socket.MSG_DONTWAIT)
+        while self.left:
+            self.left -= 1
+            message = self.early.popleft() if self.early else self.next(socket.MSG_DONTWAIT)
+            if is_whole(message):
+                return message
+            self.malformed += 1
+        raise BlockingIOError(errno.EAGAIN, "the batch is full")
 
     def next(self, flags: int = 0) -> bytes:
         """The next message of the socket."""
@@ -214,6 +224,17 @@ class _Reader:
                 if error.errno != errno.ENOBUFS:
                     raise
                 self.overruns += 1
+
+
+def is_whole(octets: bytes) -> bool:
+    """Whether netlink messages (netlink(7)) take up all of ``octets``: only such are for the library."""
+    at = 0
+    while at + _HEADER.size <= len(octets):
+        length = int.from_bytes(octets[at : at + 4], sys.byteorder)
+        if length < _HEADER.size:
+            return False
+        at += length + -length % 4
+    return at - 4 < len(octets) <= at
 
 
 def wire_length(packet: bytes) -> int:

@@ -83,6 +83,7 @@ class Answers:
             "rehearsal": self._rehearsal(),
             "queues": self._queue_accounts(),
             "overruns": metrics.overruns,
+            "malformed_netlink": metrics.malformed_netlink,
             "packets": {transport: count for (transport,), count in metrics.packets_by_transport().items()},
             "verdicts": {str(verdict): count for verdict, count in metrics.verdicts.items()},
             "rulings": _counts(metrics.rulings, ("reason", "verdict", "policy", "enforced")),

@@ -266,6 +266,12 @@ FAMILIES = (
         lambda metrics: metrics.overruns,
     ),
     Family(
+        "replay_monitor_netlink_malformed_total",
+        "counter",
+        "Messages of the kernel that were passed over, since their lengths do not agree with what was read.",
+        lambda metrics: metrics.malformed_netlink,
+    ),
+    Family(
         "replay_monitor_store_records",
         "gauge",
         "Records in the store: associations, dialogs and originators.",

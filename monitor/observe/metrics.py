@@ -114,6 +114,7 @@ class Metrics:
         self.held = 0
         self.expired = 0
         self.overruns = 0
+        self.malformed_netlink = 0
         self.events_lost = 0
         self.evidence_written = 0
         self.evidence_lost = 0

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import struct
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.capture import nfqueue
-from monitor.capture.nfqueue import Queue, QueueError, Statistics, read_statistics, wire_length
+from monitor.capture.nfqueue import Queue, QueueError, Statistics, is_whole, read_statistics, wire_length
 from monitor.wire.link import RAW
 
 IPV4 = bytes((0x45, 0)) + (28).to_bytes(2) + bytes(16) + b"12345678"
@@ -59,7 +60,12 @@ class Library:
                 if error.errno == errno.EAGAIN:
                     return
                 raise
-            self.callback(self.packets.get(message) or Packet(message))
+            content = message[16:]
+            self.callback(self.packets.get(content) or Packet(content))
+
+    def deliver(self, content: bytes) -> None:
+        """Send a netlink message with ``content`` behind its header."""
+        self.kernel.send(struct.pack("=IHHII", 16 + len(content), 0x300, 0, 0, 0) + content)
 
     def unbind(self) -> None:
         self.unbound += 1
@@ -97,11 +103,41 @@ def test_the_length_is_what_the_packet_says_but_not_less_than_is_there(packet: b
     assert wire_length(packet) == length
 
 
+@pytest.mark.parametrize(
+    ("octets", "whole"),
+    [
+        (struct.pack("=IHHII", 20, 0, 0, 0, 0) + b"1234", True),
+        (struct.pack("=IHHII", 18, 0, 0, 0, 0) + b"12", True),
+        (struct.pack("=IHHII", 18, 0, 0, 0, 0) + b"1200" + struct.pack("=IHHII", 16, 0, 0, 0, 0), True),
+        (struct.pack("=IHHII", 21, 0, 0, 0, 0) + b"1234", False),
+        (struct.pack("=IHHII", 16, 0, 0, 0, 0) + b"1234", False),
+        (struct.pack("=IHHII", 0, 0, 0, 0, 0), False),
+        (struct.pack("=IHHII", 15, 0, 0, 0, 0), False),
+        (struct.pack("=IHHII", 0xFFFFFFFF, 0, 0, 0, 0), False),
+        (b"\x10\0\0\0", False),
+    ],
+)
+def test_netlink_messages_take_up_all_that_was_read(octets: bytes, whole: bool) -> None:
+    assert is_whole(octets) is whole
+
+
+def test_malformed_netlink_is_passed_over_and_counted(library: Library) -> None:
+    queue = Queue(1)
+    library.kernel.send(b"nonsense")
+    library.deliver(IPV4)
+    library.kernel.send(struct.pack("=IHHII", 99, 0x300, 0, 0, 0) + IPV4)
+    library.deliver(IPV6)
+    arrivals = queue.receive(42, 10)
+    assert [frame.data for frame, _ in arrivals] == [IPV4, IPV6]
+    assert queue.malformed == 2
+    queue.close()
+
+
 def test_a_frame_has_the_kernels_time_or_else_the_batchs(library: Library) -> None:
     queue = Queue(1)
     library.packets = {b"stamped": Packet(IPV4, 1_700_000_000.123456)}
-    library.kernel.send(b"stamped")
-    library.kernel.send(IPV6)
+    library.deliver(b"stamped")
+    library.deliver(IPV6)
     (first, _), (second, _) = queue.receive(42, 10)
     assert (first.time, first.mark, first.link, first.data) == (1_700_000_000_123_456_000, 7, RAW, IPV4)
     assert (second.time, second.length) == (42, 48)
@@ -111,7 +147,7 @@ def test_a_frame_has_the_kernels_time_or_else_the_batchs(library: Library) -> No
 def test_queues_may_share_their_frame_numbers(library: Library) -> None:
     queue = Queue(1, frames=count(10))
     for _ in range(2):
-        library.kernel.send(IPV4)
+        library.deliver(IPV4)
     assert [frame.number for frame, _ in queue.receive(0, 10)] == [10, 11]
     queue.close()
 
@@ -119,7 +155,7 @@ def test_queues_may_share_their_frame_numbers(library: Library) -> None:
 def test_a_packet_longer_than_the_librarys_buffer_is_read_whole(library: Library) -> None:
     queue = Queue(1)
     library.kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
-    library.kernel.send(bytes(60_000))
+    library.deliver(bytes(60_000))
     ((frame, _),) = queue.receive(0, 10)
     assert len(frame.data) == 60_000
     queue.close()
@@ -129,8 +165,8 @@ def test_a_packet_that_cannot_be_taken_is_dropped_and_nothing_is_raised(library:
     queue = Queue(1)
     empty = Packet(None)
     library.packets = {b"empty": empty}
-    library.kernel.send(b"empty")
-    library.kernel.send(IPV4)
+    library.deliver(b"empty")
+    library.deliver(IPV4)
     assert len(queue.receive(0, 10)) == 1
     assert empty.dropped
     queue.close()
