@@ -46,6 +46,7 @@ from monitor.observe.recent import Recent
 from monitor.observe.version import version_of
 from monitor.pipeline import Pipeline
 from monitor.record import Record
+from monitor.rehearsal import MEANINGS, Failure, Rehearsal
 from monitor.service import MeasuredStore, Service
 from monitor.store.location import open_store
 from monitor.toolbox.registry import RegistryError
@@ -85,6 +86,10 @@ Examples:
   replay-monitor run --config monitor.toml --queue 3
   replay-monitor run --record seen.pcap; replay-monitor replay seen.pcap
 
+Failures to rehearse, on a machine that can bear them (docs/failures.md): from its start the daemon
+{rehearsals}
+SIGUSR1 ends that, and begins it anew.
+
 SIGTERM and SIGINT end it: it rules on what is queued, then lets go of the queue. SIGHUP begins a fresh
 file of events. Exit status: 0 it was asked to end, 1 the queue failed, 2 it could not start.
 """
@@ -93,7 +98,9 @@ file of events. Exit status: 0 it was asked to end, 1 the queue failed, 2 it cou
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
+    parser.epilog = _EPILOG.format(
+        rehearsals="\n".join(f"  {name:<18} {meaning}" for name, meaning in MEANINGS.items())
+    )
     parser.add_argument(
         "--config",
         type=Path,
@@ -108,6 +115,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of [queue] numbers; may be repeated",
     )
     parser.add_argument("--keys", type=Path, metavar="DIR", help="instead of [keys] directory")
+    parser.add_argument(
+        "--simulate-failure",
+        choices=tuple(map(str, Failure)),
+        metavar="NAME",
+        help="rehearse a failure, see below; this is for no other purpose",
+    )
     parser.add_argument(
         "--record",
         type=Path,
@@ -139,8 +152,9 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     """Everything that the daemon needs, in the order in which it is had; ``stack`` gives it back."""
     config = _configuration(options.config)
     logs.configure(config.log.level, config.log.format)
+    rehearsal = Rehearsal(Failure(options.simulate_failure) if options.simulate_failure else None)
     numbers = tuple(dict.fromkeys(options.queue or config.queue.numbers))
-    keyholder = _keyholder(options.keys or config.keys.directory, config.keys, stack)
+    keyholder = _keyholder(options.keys or config.keys.directory, config.keys, rehearsal, stack)
     directory = keyholder.directory if keyholder is not None else Directory()
     secret = site_secret(config.secret.file)
     store = open_store(
@@ -150,7 +164,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     evidence = _evidence(config, stack)
     metrics = Metrics({number: partial(read_statistics, number) for number in numbers})
     pipeline = assemble(
-        store=MeasuredStore(store, metrics),
+        store=MeasuredStore(rehearsal.store(store), metrics),
         secret=secret,
         policies=config.policies,
         directory=directory,
@@ -161,7 +175,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     )
     _describe(metrics, config, pipeline, directory)
     events = _events(config, stack)
-    queues = _queues(numbers, config, stack)
+    queues = _queues(numbers, config, rehearsal, stack)
     _export(metrics, config, stack)
     responder = Responder()
     stack.callback(responder.close)
@@ -175,6 +189,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         store_url=config.store.url,
         keyholder=keyholder,
         keys=len(directory.holdings),
+        rehearsal=lambda: rehearsal.current,
     )
     service = Service(
         queues,
@@ -194,6 +209,9 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     signal.signal(signal.SIGHUP, lambda *_: service.reload())
+    if rehearsal.current:
+        signal.signal(signal.SIGUSR1, lambda *_: rehearsal.toggle())
+        log.warning("rehearsal: this daemon %s (SIGUSR1 ends that)", MEANINGS[rehearsal.current])
     log.info(
         "ruling on queue %s with %d private key(s), associations in %s, metrics at %s",
         ", ".join(map(str, numbers)),
@@ -210,10 +228,12 @@ def _configuration(path: Path | None) -> Config:
     return load(path or DEFAULT_PATH)
 
 
-def _keyholder(path: Path | None, table: KeysTable, stack: ExitStack) -> KeyHolder | None:
+def _keyholder(
+    path: Path | None, table: KeysTable, rehearsal: Rehearsal, stack: ExitStack
+) -> KeyHolder | None:
     if path is None:
         return None
-    keyholder = KeyHolder(
+    keyholder = rehearsal.keyholder(
         path, workers=table.workers, pending=table.pending, pending_source=table.pending_per_source
     )
     stack.callback(keyholder.close)
@@ -273,11 +293,13 @@ def _evidence(config: Config, stack: ExitStack) -> EvidenceLog | None:
     return evidence
 
 
-def _queues(numbers: Sequence[int], config: Config, stack: ExitStack) -> list[Queue]:
+def _queues(numbers: Sequence[int], config: Config, rehearsal: Rehearsal, stack: ExitStack) -> list[Queue]:
     frames = count(1)
     queues = []
     for number in numbers:
-        queue = Queue(number, length=config.queue.length, fail_open=config.queue.fail_open, frames=frames)
+        queue = rehearsal.queue(
+            number, length=config.queue.length, fail_open=config.queue.fail_open, frames=frames
+        )
         stack.callback(queue.close)
         queues.append(queue)
     return queues

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor import rehearsal
 from monitor.__main__ import main
 from monitor.assembly import YEAR
 from monitor.capture.nfqueue import QueueError
@@ -35,7 +36,7 @@ def _no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(number: int, **options: object) -> None:
         raise QueueError(f"queue {number} is taken by another process")
 
-    monkeypatch.setattr(run, "Queue", refuse)
+    monkeypatch.setattr(rehearsal, "Queue", refuse)
 
 
 def test_a_queue_that_cannot_be_had_is_one_line_and_status_2(
