@@ -32,7 +32,7 @@ class Leg:
     call: bytes
     sender: str
     peer: str | None
-    """The other party; None while the key was only seen in a request outside a dialog."""
+    """The other party; None where the key was offered outside a dialog, to each fork that answers."""
     source: bytes
     destinations: tuple[bytes, ...]
     """Where its messages went, hop by hop and fork by fork."""
@@ -84,7 +84,6 @@ class Leg:
         window = self.window(seen).with_message(seen.transaction, seen.time)
         return replace(
             self.with_window(seen, window).with_destination(seen.destination),
-            peer=self.peer if self.peer is not None else _settled_peer(seen),
             endpoints=seen.endpoints[:MAX_ENDPOINTS] or self.endpoints,
         )
 
@@ -99,24 +98,17 @@ class Leg:
         if self.call != seen.call:
             return False
         if seen.sender == self.sender:
-            return self._peer_fits(seen.peer, seen)
-        return seen.peer == self.sender and self._peer_fits(seen.sender, seen)
-
-    def _peer_fits(self, peer: str | None, seen: Observation) -> bool:
-        if peer is None or self.peer == peer:
-            return True
-        if self.peer is not None:
+            return self._fits(seen.peer, seen)
+        if seen.peer != self.sender:
             return False
-        if seen.transaction.status is not None and peer == seen.sender:
-            return True  # a response makes the dialog that its To tag names (RFC 3261 §12.1)
-        others = seen.dialog.others
-        return not others or peer in others
+        # A response makes the dialog that its To tag names (RFC 3261 §12.1).
+        makes = self.peer is None and seen.transaction.status is not None
+        return makes or self._fits(seen.sender, seen)
 
-
-def _settled_peer(seen: Observation) -> str | None:
-    # A key offered outside a dialog belongs to each fork that answers: only a dialog's first and
-    # only known answerer is settled on, forks stay told apart by the dialog record.
-    return seen.peer if not seen.dialog.others else None
+    def _fits(self, peer: str | None, seen: Observation) -> bool:
+        if peer is None or self.peer is not None:
+            return peer is None or self.peer == peer
+        return not seen.dialog.others or peer in seen.dialog.others
 
 
 @dataclass(frozen=True, slots=True)

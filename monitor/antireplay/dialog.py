@@ -230,9 +230,8 @@ class Dialog:
         return replace(self, failed=None) if self.failed is not None and time - self.failed <= T else self
 
     def _with_invite(self, requester: str, invite: Invite) -> Self:
-        # Two parties at the most count in one dialog; forks that re-INVITE take turns in the second place.
         kept = [(party, each) for party, each in self.invites if party != requester]
-        return replace(self, invites=(*kept[-1:], (requester, invite)))
+        return replace(self, invites=(*kept[-MAX_OTHERS:], (requester, invite)))
 
     def encode(self) -> bytes:
         """The record for the store."""

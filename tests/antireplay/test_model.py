@@ -1,0 +1,393 @@
+"""Random conversations and attacks: the judge against the reference, and what neither may ever say.
+
+``MODEL_EXAMPLES`` asks for more conversations than the few of every test run (``make model``).
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from playbook import ALICE, BOB, CHARLES, START, Said, Stage
+from reference import ACCEPTS, Reference
+
+from monitor.antireplay.observation import Tier
+from monitor.antireplay.policy import Policy
+from monitor.wire.address import pack, same_network
+
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "120"))
+STEPS = 40
+DESK, MOBILE = "192.0.2.2", "192.0.2.130"
+"""Alice's second phone; where Bob's goes when he leaves his."""
+ADDRESSES = (BOB, ALICE, DESK, MOBILE, CHARLES)
+PHONES = {"alice": ALICE, "desk": DESK}
+ALIVE = 32
+"""Seconds for which a message is sent again (RFC 3261 §17.1.1.2)."""
+POLICIES = {
+    "exact": Policy(originator="ignore"),
+    "prefix": Policy(originator="ignore", prefix_ipv4=25),
+    "moves": Policy(originator="ignore", moves=True),
+}
+
+
+@dataclass
+class Sent:
+    """A message that somebody sent in earnest."""
+
+    said: Said
+    call: "Call"
+    at: float
+
+
+@dataclass
+class Call:
+    """A call as its parties see it."""
+
+    id: str
+    tier: Tier
+    bob: str = BOB
+    """Where Bob is."""
+    cseq: dict[str, int] = field(default_factory=lambda: {"bob": 1})
+    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each party uses now."""
+    pending: list[Said] = field(default_factory=list)
+    """Requests without a final response; of an INVITE each copy."""
+    early: set[str] = field(default_factory=set)
+    taken: str | None = None
+    """Who took the call."""
+    taken_at: float = 0.0
+    acknowledged: bool = False
+    over: bool = False
+
+    def address(self, party: str) -> str:
+        return self.bob if party == "bob" else PHONES[party]
+
+
+class Conversations(RuleBasedStateMachine):
+    """Bob calls Alice, who has two phones; Charles hears all of it and sends what he likes."""
+
+    counts: Counter[str]
+
+    @initialize(
+        policy=st.sampled_from(sorted(POLICIES)), offers=st.lists(st.booleans(), min_size=1, max_size=2)
+    )
+    def begin(self, policy: str, offers: list[bool]) -> None:
+        self.policy = POLICIES[policy]
+        prefix = self.policy.prefix_ipv4
+        self.stage = Stage(self.policy)
+        self.reference = Reference(
+            self.policy.moves, lambda one, other: same_network(pack(one), pack(other), prefix)
+        )
+        self.now = 0.0
+        self.sent: list[Sent] = []
+        self.late: list[Sent] = []
+        self.left: set[int] = set()
+        self.invaded: set[str] = set()
+        self.calls: list[Call] = []
+        self.fresh = 0
+        for offer in offers:
+            self.invite(offer, Tier.MASTER_KEY, "arrives")
+            self.respond(len(self.sent), 200 if offer else 183, True, "arrives")
+
+    # What happens
+
+    def hear(self, said: Said) -> str | None:
+        """Have both rule on a message; they must agree."""
+        ruling = self.stage.hear(said, self.now)
+        reason = ruling.reason.value if ruling is not None else None
+        expected = self.reference.hear(said, START + round(self.now * 10**9))
+        assert reason == expected, (
+            f"at {self.now} s the judge says {reason}, the reference {expected}: {said}"
+        )
+        self.counts["messages"] += 1
+        return reason
+
+    def say(self, call: Call, said: Said, fate: str) -> None:
+        """A party sends a message: it arrives, is lost before anybody sees it, or is late."""
+        sent = Sent(said, call, self.now)
+        self.sent.append(sent)
+        if fate == "late":
+            self.late.append(sent)
+        elif fate == "arrives":
+            self.arrive(sent)
+
+    def arrive(self, sent: Sent) -> None:
+        reason = self.hear(sent.said)
+        if reason is not None and sent.call.id not in self.invaded:
+            self.counts["honest"] += 1
+            self.counts["denied"] += reason not in ACCEPTS
+            assert reason in ACCEPTS, f"at {self.now} s {reason}: {sent.said}"
+
+    def key(self, call: Call, party: str, fresh: bool) -> tuple[str, ...]:
+        """The party's keys: new ones where it has none or wants some."""
+        if fresh or party not in call.keys:
+            self.fresh += 1
+            call.keys[party] = tuple(f"{party}-{self.fresh}-{n}" for n in range(1 + self.fresh % 2))
+        return call.keys[party]
+
+    FATES = st.sampled_from(["arrives"] * 8 + ["late", "lost"])
+    PICK = st.integers(0, 10**6)
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 4, 20, 31, 37, 37.001, 60, 3600]))
+    def wait(self, seconds: float) -> None:
+        self.now = round(self.now + seconds, 3)
+
+    # What the parties do
+
+    @precondition(lambda self: len(self.calls) < 3)
+    @rule(offer=st.booleans(), tier=st.sampled_from(Tier), fate=FATES)
+    def invite(self, offer: bool, tier: Tier, fate: str) -> None:
+        call = Call(f"call-{len(self.calls)}", tier)
+        self.calls.append(call)
+        keys = self.key(call, "bob", True) if offer else ()
+        said = Said(keys=keys, tier=tier, call=call.id, branch=f"{call.id}-1")
+        call.pending.append(said)
+        self.say(call, said, fate)
+
+    @precondition(lambda self: self.calls)
+    @rule(pick=PICK, fate=FATES)
+    def fork(self, pick: int, fate: str) -> None:
+        """A copy of the INVITE goes to the other phone."""
+        call = self.calls[pick % len(self.calls)]
+        first = next((each for each in call.pending if each.method == "INVITE" and not each.responder), None)
+        if first is None or call.over or self.now - self.since(first) > 5:
+            return
+        said = replace(first, branch=f"{first.branch}-desk", destination=DESK)
+        if said not in call.pending:
+            call.pending.append(said)
+            self.say(call, said, fate)
+
+    def since(self, said: Said) -> float:
+        return next(sent.at for sent in self.sent if sent.said == said)
+
+    @precondition(lambda self: any(call.pending for call in self.calls))
+    @rule(
+        pick=PICK,
+        status=st.sampled_from([100, 180, 183, 183, 200, 200, 200, 401, 486, 491]),
+        answer=st.booleans(),
+        fate=FATES,
+    )
+    def respond(self, pick: int, status: int, answer: bool, fate: str) -> None:
+        pending = [(call, said) for call in self.calls for said in call.pending]
+        call, said = pending[pick % len(pending)]
+        if call.over or (said.method != "INVITE" and status < 200):
+            return
+        phone = "desk" if said.destination == DESK else "alice"
+        party = said.responder or phone
+        if call.taken not in (None, "bob", party) and party != "bob":
+            return
+        keys = self.key(call, party, False) if answer and 100 < status < 300 else ()
+        reply = replace(
+            said,
+            status=status,
+            keys=keys,
+            responder=party,
+            source=call.address(party),
+            destination=said.source,
+        )
+        initial = said.method == "INVITE" and said.responder is None
+        if initial and 100 < status < 300 and keys and fate == "arrives":
+            call.early.add(party)
+        if status >= 200:
+            call.pending.remove(said)
+        if initial and 200 <= status < 300:
+            call.taken, call.taken_at = party, self.now
+            call.pending = [each for each in call.pending if each.method != "INVITE" or each.responder]
+        if initial and status >= 300:
+            call.early.discard(party)
+        if initial and status in (486, 491) and not any(each.method == "INVITE" for each in call.pending):
+            call.over = status == 486
+        self.say(call, reply, fate)
+
+    @precondition(lambda self: self.calls)
+    @rule(pick=PICK, fate=FATES)
+    def retry(self, pick: int, fate: str) -> None:
+        """After a challenge: the INVITE again with the next number."""
+        call = self.calls[pick % len(self.calls)]
+        if call.pending or call.taken or call.over or call.cseq["bob"] > 6:
+            return
+        call.cseq["bob"] += 1
+        number = call.cseq["bob"]
+        keys = call.keys.get("bob", ())
+        said = Said(keys=keys, tier=call.tier, call=call.id, cseq=number, branch=f"{call.id}-{number}")
+        call.pending.append(said)
+        self.say(call, said, fate)
+
+    @precondition(lambda self: any(call.taken or call.early for call in self.calls))
+    @rule(
+        pick=PICK,
+        by_bob=st.booleans(),
+        method=st.sampled_from(["INVITE", "UPDATE", "PRACK", "ACK"]),
+        fresh=st.sampled_from([False, False, True]),
+        bare=st.booleans(),
+        fate=FATES,
+    )
+    def request(self, pick: int, by_bob: bool, method: str, fresh: bool, bare: bool, fate: str) -> None:
+        """A request within the dialog, with the old keys, new ones or none."""
+        calls = [call for call in self.calls if call.taken or call.early]
+        call = calls[pick % len(calls)]
+        callee = call.taken or sorted(call.early)[pick % len(call.early)]
+        party, peer = ("bob", callee) if by_bob or method in ("ACK", "PRACK") else (callee, "bob")
+        if call.over or call.cseq.get(party, 0) > 6 or (method in ("INVITE", "ACK") and not call.taken):
+            return
+        if method == "ACK":
+            if call.acknowledged or call.cseq["bob"] != 1 or self.now - call.taken_at > ALIVE:
+                return
+            call.acknowledged = True
+            bare |= "bob" in call.keys  # It has a body where the offer was late.
+        rivals = [said for said in call.pending if said.requester == party]
+        if any((said.method == "INVITE") == (method == "INVITE") for said in rivals):
+            return
+        if method != "ACK":
+            call.cseq[party] = call.cseq.get(party, 0) + 1
+        number = call.cseq[party]
+        said = Said(
+            method=method,
+            cseq=number,
+            keys=() if bare else self.key(call, party, fresh and method != "ACK"),
+            tier=call.tier,
+            call=call.id,
+            requester=party,
+            responder=peer,
+            source=call.address(party),
+            destination=call.address(peer),
+            branch=f"{call.id}-{party}-{method}-{number}",
+        )
+        if method != "ACK":
+            call.pending.append(said)
+        self.say(call, said, fate)
+
+    @precondition(lambda self: self.calls)
+    @rule(pick=PICK, by_bob=st.booleans(), fate=FATES)
+    def hang_up(self, pick: int, by_bob: bool, fate: str) -> None:
+        call = self.calls[pick % len(self.calls)]
+        if call.over:
+            return
+        call.over = True
+        invites = [said for said in call.pending if said.method == "INVITE" and not said.responder]
+        if call.taken is None:
+            for said in invites:
+                self.say(call, replace(said, method="CANCEL", keys=()), fate)
+            return
+        party, peer = ("bob", call.taken) if by_bob else (call.taken, "bob")
+        call.cseq[party] = call.cseq.get(party, 0) + 1
+        bye = Said(
+            "BYE",
+            cseq=call.cseq[party],
+            call=call.id,
+            requester=party,
+            responder=peer,
+            source=call.address(party),
+            destination=call.address(peer),
+            branch=f"{call.id}-{party}-bye",
+        )
+        self.say(call, bye, fate)
+
+    @precondition(lambda self: self.sent)
+    @rule(pick=PICK)
+    def send_again(self, pick: int) -> None:
+        """A retransmission, while its transaction lasts."""
+        lasting = [
+            sent for sent in self.sent if self.now - sent.at <= ALIVE and id(sent) not in self.left
+        ]
+        if lasting:
+            self.arrive(lasting[pick % len(lasting)])
+
+    @precondition(lambda self: self.late)
+    @rule(pick=PICK)
+    def come_late(self, pick: int) -> None:
+        """What was overtaken arrives, unless it was under way for too long."""
+        sent = self.late.pop(pick % len(self.late))
+        if self.now - sent.at <= ALIVE:
+            self.arrive(sent)
+
+    @precondition(lambda self: self.calls and self.policy.moves)
+    @rule(pick=PICK, address=st.sampled_from([BOB, MOBILE]))
+    def move(self, pick: int, address: str) -> None:
+        """Bob's phone has another address from now on, and says so by a request."""
+        call = self.calls[pick % len(self.calls)]
+        if call.taken and not call.over and not call.pending and call.cseq["bob"] < 7:
+            call.bob = address
+            # Nothing more comes from where he was.
+            self.late = [sent for sent in self.late if sent.call is not call]
+            self.left |= {id(sent) for sent in self.sent if sent.call is call}
+            self.request(pick, True, "UPDATE", False, False, "arrives")
+
+    # What Charles does
+
+    CHANGES = st.fixed_dictionaries(
+        {},
+        optional={
+            "call": st.sampled_from(["call-0", "call-1", "other"]),
+            "requester": st.sampled_from(["bob", "alice", "desk", "charles"]),
+            "responder": st.sampled_from([None, "bob", "alice", "desk", "charles"]),
+            "source": st.sampled_from(ADDRESSES),
+            "destination": st.sampled_from(ADDRESSES),
+            "cseq": st.integers(0, 80),
+            "method": st.sampled_from(["INVITE", "UPDATE", "PRACK", "ACK", "BYE", "CANCEL", "MESSAGE"]),
+            "status": st.sampled_from([None, 180, 183, 200, 202, 401, 486]),
+            "branch": st.sampled_from(["call-0-1", "call-0-1-desk", "charles"]),
+            "keys": st.sampled_from([(), ("charles",), ("bob-1-0",), ("charles", "bob-1-0")]),
+        },
+    )
+
+    @rule(replays=st.lists(st.tuples(PICK, CHANGES), min_size=1, max_size=6))
+    def replay(self, replays: list[tuple[int, dict[str, Any]]]) -> None:
+        """Any messages again, any part of them another, from Charles's own address or a forged one."""
+        for pick, changes in replays:
+            original = self.sent[pick % len(self.sent)].said
+            said = replace(original, **{"source": CHARLES, **changes})
+            if said.status is not None and said.responder is None:
+                said = replace(said, responder="alice")
+            self._replay(said)
+
+    def _replay(self, said: Said) -> None:
+        heard = self.reference.heard
+        known = {key for each in heard for key in each.said.keys} - {"charles"}
+        # He is never the first: who is, owns a key, and a call.
+        first = not set(said.keys) <= known | {"charles"}
+        first |= said.call not in {call for call, _ in self.reference.calls}
+        forged = said.source != CHARLES
+        if first or (forged and not said.keys):  # nobody could tell a forged BYE from a party's own
+            return
+        stolen = known & set(said.keys)
+        homes = {(each.said.call, each.sender) for each in heard if stolen & set(each.said.keys)}
+        party = said.requester if said.status is None else said.responder
+        from_elsewhere = not forged and self.policy.prefix_ipv4 == 32 and not self.policy.moves
+        reason = self.hear(said)
+        if reason in ACCEPTS and (stolen or forged):
+            self.invaded.add(said.call)  # He speaks as a party now, from its address.
+        if stolen and ((said.call, party) not in homes or from_elsewhere):
+            self.counts["replays"] += 1
+            self.counts["accepted"] += reason in ACCEPTS
+            assert reason not in ACCEPTS, f"at {self.now} s {reason}: {said}"
+
+
+def test_the_judge_says_what_the_reference_says(capsys: pytest.CaptureFixture[str]) -> None:
+    counts: Counter[str] = Counter()
+    machine = type("Counted", (Conversations,), {"counts": counts})
+    effort = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        report_multiple_bugs=False,
+        phases=[Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+    run_state_machine_as_test(machine, settings=effort)
+    with capsys.disabled():
+        print(
+            f"\nmodel: {counts['messages']} messages ruled on as the reference does;"
+            f" {counts['denied']} of {counts['honest']} honest ones denied,"
+            f" {counts['accepted']} of {counts['replays']} replays accepted"
+        )
