@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from frames import Tape, invite, sdp, udp
+from frames import invite, sdp, udp
+from pages import PCAPS, capture
 
 from monitor.__main__ import main
-from monitor.capture.pcap import PcapWriter
 from monitor.cli import replay
 from monitor.media.keychain import Keychain
 
-PCAPS = Path(__file__).parents[2] / "pcaps"
 KEYS = ("--keys", str(PCAPS / "keys"), "--trust", str(PCAPS / "keys" / "ca.pem"))
 ATTACK = str(PCAPS / "4-replay-attack.pcap")
 MEDIA = str(PCAPS / "9-media.pcap")
@@ -28,14 +27,6 @@ KEY = base64.b64encode(random.Random(1).randbytes(30)).decode()
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def capture(path: Path, *packets: bytes) -> str:
-    tape = Tape()
-    with PcapWriter(path, tape.frame(b"").link) as writer:
-        for packet in packets:
-            writer.write(tape.frame(packet, 1.0))
-    return str(path)
 
 
 def replayed(path: Path) -> str:

@@ -13,7 +13,7 @@ from monitor.observe.report.judged import MAX_HEAD
 from monitor.observe.report.markup import Markup, joined, tag, text
 from monitor.observe.report.parts import left_out
 from monitor.observe.report.report import Report
-from monitor.observe.report.timeline import MAX_ROWS, timeline
+from monitor.observe.report.timeline import timeline
 from monitor.observe.report.words import count, duration, listed, moment, period
 
 MAX_SOURCES = 5
@@ -57,11 +57,8 @@ def _header(report: Report) -> Markup:
 def _sections(report: Report) -> Iterator[Markup]:
     findings = report.findings
     yield _summary(report)
-    picture = timeline(report)
-    if picture is not None:
-        yield tag(
-            "section", tag("h2", "Calls and denials over time"), *_timeline(report, picture), id="timeline"
-        )
+    if drawn := list(timeline(report)):
+        yield tag("section", tag("h2", "Calls and denials over time"), *drawn, id="timeline")
     if findings.incidents:
         yield tag("section", tag("h2", "Who replayed what from where"), *_denials(findings), id="denials")
     if harm := list(media.harm(report.media)):
@@ -161,44 +158,6 @@ def _story(report: Report, accepted: int, denied: int, troubles: int) -> Iterato
     ]
     if told:
         yield joined(f"It did harm: {listed(told)}.")
-
-
-def _timeline(report: Report, picture: Markup) -> Iterator[Markup]:
-    yield tag("div", picture, class_="scroll")
-    yield tag(
-        "ul",
-        _legend("accepted", tag("circle", cx=11, cy=7, r=4.2, class_="mark ok")),
-        _legend(
-            "denied",
-            tag("circle", cx=11, cy=7, r=6.5, class_="mark bad"),
-            tag("path", d="M8.4 4.4l5.2 5.2m0-5.2l-5.2 5.2", class_="cross"),
-        ),
-        _legend("from the original to what repeats it", tag("path", d="M0 7h22", class_="link")),
-        _legend("call", tag("rect", y=4, width=22, height=6, rx=3, class_="call")),
-        _legend("answered", tag("rect", y=4, width=22, height=6, class_="talk")),
-        *(
-            (
-                _legend("keystream reused", _swatch("media keystream-reused")),
-                _legend("packets replayed", _swatch("media packets-replayed")),
-            )
-            if report.media.repeats
-            else ()
-        ),
-        class_="legend",
-    )
-    drawn, there = min(MAX_ROWS, len(report.findings.calls)), len(report.findings.calls)
-    if there > drawn:
-        yield left_out(
-            f"{drawn} of {there:,} calls are drawn: those with denials first, as far as there is room."
-        )
-
-
-def _swatch(kind: str) -> Markup:
-    return tag("rect", y=4, width=22, height=5, class_=kind)
-
-
-def _legend(said: str, *sign: Markup) -> Markup:
-    return tag("li", tag("svg", *sign, viewBox="0 0 22 14", aria_hidden="true"), said)
 
 
 def _denials(findings: Findings) -> Iterator[Markup]:

@@ -8,6 +8,7 @@ from monitor.observe.report.axis import Axis
 from monitor.observe.report.findings import ACCEPTED, DENIED, EXCEPTIONAL, Call, Findings, Incident
 from monitor.observe.report.judged import MAX_TEXT
 from monitor.observe.report.markup import Markup, joined, shortened, tag
+from monitor.observe.report.parts import left_out
 from monitor.observe.report.report import Media, Report
 from monitor.observe.report.words import clock, count, duration, moment
 
@@ -24,14 +25,18 @@ _WIDTH, _LABELS, _MARGIN = 1080.0, 262.0, 14.0
 _TOP, _ROW, _STRIP, _FOOT = 14.0, 34.0, 56.0, 34.0
 
 
-def timeline(report: Report) -> Markup | None:
-    """The picture, None where there is nothing to draw."""
-    calls = chosen(report.findings, report.media)
+def timeline(report: Report) -> Iterator[Markup]:
+    """The picture with what its signs mean; nothing where there is nothing to draw."""
+    calls, there = chosen(report.findings, report.media), len(report.findings.calls)
     if not calls and not list(report.findings.density):
-        return None
-    summed = len(calls) < len(report.findings.calls) or bool(report.findings.troubles) or not calls
+        return
+    summed = len(calls) < there or bool(report.findings.troubles) or not calls
     axis = Axis(list(_times(report, calls, summed)), _LABELS, _WIDTH - _MARGIN)
-    return _Drawing(report, calls, axis, summed).picture()
+    yield tag("div", _Drawing(report, calls, axis, summed).picture(), class_="scroll")
+    yield _legends(report.media)
+    if there > len(calls):
+        said = f"{len(calls)} of {there:,} calls are drawn: those with denials before all others."
+        yield left_out(said)
 
 
 def chosen(findings: Findings, media: Media) -> list[Call]:
@@ -258,3 +263,35 @@ def _mark(x: float, y: float, time: int, reason: Reason) -> Markup:
 def _user(uri: str) -> str:
     """What of a URI names somebody."""
     return uri.partition(":")[2].partition(";")[0] or uri
+
+
+def _legends(media: Media) -> Markup:
+    return tag(
+        "ul",
+        _legend("accepted", tag("circle", cx=11, cy=7, r=4.2, class_="mark ok")),
+        _legend(
+            "denied",
+            tag("circle", cx=11, cy=7, r=6.5, class_="mark bad"),
+            tag("path", d="M8.4 4.4l5.2 5.2m0-5.2l-5.2 5.2", class_="cross"),
+        ),
+        _legend("from the original to what repeats it", tag("path", d="M0 7h22", class_="link")),
+        _legend("call", tag("rect", y=4, width=22, height=6, rx=3, class_="call")),
+        _legend("answered", tag("rect", y=4, width=22, height=6, class_="talk")),
+        *(
+            (
+                _legend("keystream reused", _swatch("media keystream-reused")),
+                _legend("packets replayed", _swatch("media packets-replayed")),
+            )
+            if media.repeats
+            else ()
+        ),
+        class_="legend",
+    )
+
+
+def _swatch(kind: str) -> Markup:
+    return tag("rect", y=4, width=22, height=5, class_=kind)
+
+
+def _legend(said: str, *sign: Markup) -> Markup:
+    return tag("li", tag("svg", *sign, viewBox="0 0 22 14", aria_hidden="true"), said)

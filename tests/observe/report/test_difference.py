@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.observe.report import difference
@@ -61,7 +61,8 @@ def test_without_an_original_all_is_new() -> None:
     assert [pair.mark for pair in compare((), ("INVITE", "To: a"))] == [Mark.NEW, Mark.NEW]
 
 
-@given(st.lists(st.text(max_size=20), max_size=12), st.lists(st.text(max_size=20), max_size=12))
+@settings(max_examples=50)
+@given(st.lists(st.text(max_size=12), max_size=8), st.lists(st.text(max_size=12), max_size=8))
 def test_no_line_is_lost(one: list[str], other: list[str]) -> None:
     pairs = list(compare(one, other))
     plain = [("".join(p.text for p in pair.one), "".join(p.text for p in pair.other)) for pair in pairs]
