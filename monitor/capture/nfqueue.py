@@ -228,13 +228,14 @@ class _Reader:
 
 def is_whole(octets: bytes) -> bool:
     """Whether netlink messages (netlink(7)) take up all of ``octets``: only such are for the library."""
-    at = 0
+    at = end = 0
     while at + _HEADER.size <= len(octets):
         length = int.from_bytes(octets[at : at + 4], sys.byteorder)
         if length < _HEADER.size:
             return False
-        at += length + -length % 4
-    return at - 4 < len(octets) <= at
+        end = at + length
+        at = end + -end % 4
+    return 0 < end <= len(octets) <= at
 
 
 def wire_length(packet: bytes) -> int:

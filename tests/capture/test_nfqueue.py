@@ -110,11 +110,13 @@ def test_the_length_is_what_the_packet_says_but_not_less_than_is_there(packet: b
         (struct.pack("=IHHII", 18, 0, 0, 0, 0) + b"12", True),
         (struct.pack("=IHHII", 18, 0, 0, 0, 0) + b"1200" + struct.pack("=IHHII", 16, 0, 0, 0, 0), True),
         (struct.pack("=IHHII", 21, 0, 0, 0, 0) + b"1234", False),
+        (struct.pack("=IHHII", 20, 0, 0, 0, 0) + b"123", False),
         (struct.pack("=IHHII", 16, 0, 0, 0, 0) + b"1234", False),
         (struct.pack("=IHHII", 0, 0, 0, 0, 0), False),
         (struct.pack("=IHHII", 15, 0, 0, 0, 0), False),
         (struct.pack("=IHHII", 0xFFFFFFFF, 0, 0, 0, 0), False),
         (b"\x10\0\0\0", False),
+        (b"", False),
     ],
 )
 def test_netlink_messages_take_up_all_that_was_read(octets: bytes, whole: bool) -> None:
