@@ -1,5 +1,6 @@
 """Puts a pipeline together from its parts: the same for the daemon, for captures and for tests."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from monitor.antireplay.fingerprint import Fingerprinter
@@ -48,6 +49,26 @@ def assemble(
     databases = Databases(
         AssociationDatabase(store, hashes, retention), hashes, directory or Directory(), trust, evidence
     )
+    return Pipeline(_engine(templates, databases), databases, policies)
+
+
+def reassemble(
+    pipeline: Pipeline,
+    *,
+    policies: Policies,
+    trust: TrustStore | None = None,
+    templates: Path | None = None,
+    evidence: Keep | None = None,
+) -> None:
+    """Have a pipeline rule by other policies, templates and trust; for the parameters see ``assemble``.
+
+    :raises TemplateError: the templates cannot be used; nothing has changed.
+    :raises RegistryError: an installed tool cannot be used; nothing has changed.
+    """
+    databases = replace(pipeline.databases, trust=trust, evidence=evidence)
+    pipeline.reconfigure(_engine(templates, databases), policies)
+
+
+def _engine(templates: Path | None, databases: Databases) -> Engine:
     tools = registry()
-    engine = Engine(load_templates(templates or shipped("templates"), tools), tools, databases)
-    return Pipeline(engine, databases, policies)
+    return Engine(load_templates(templates or shipped("templates"), tools), tools, databases)

@@ -154,6 +154,7 @@ class Pipeline:
 
     def __init__(self, engine: Engine, databases: Databases, policies: Policies) -> None:
         self._engine, self._policies = engine, policies
+        self.databases = databases
         self._associations, self._hashes = databases.associations, databases.hashes
         self.decoder, self.streams = Decoder(), Streams()
         self.counts, self.messages = Counter(), Counter()
@@ -172,6 +173,13 @@ class Pipeline:
     def templates(self) -> tuple[Template, ...]:
         """The templates in force, in the order in which they are tried."""
         return self._engine.templates
+
+    def reconfigure(self, engine: Engine, policies: Policies) -> None:
+        """Rule by other templates and policies from now on.
+
+        Streams, what waits and what is known stay; a message on its way keeps the policy that it met.
+        """
+        self._engine, self._policies = engine, policies
 
     @property
     def waiting(self) -> int:

@@ -47,6 +47,7 @@ from monitor.observe.version import version_of
 from monitor.pipeline import Pipeline
 from monitor.record import Record
 from monitor.rehearsal import MEANINGS, Failure, Rehearsal
+from monitor.reload import Reloader
 from monitor.service import MeasuredStore, Service
 from monitor.store.location import open_store
 from monitor.toolbox.registry import RegistryError
@@ -91,7 +92,9 @@ Failures to rehearse, on a machine that can bear them (docs/failures.md): from i
 SIGUSR1 ends that, and begins it anew.
 
 SIGTERM and SIGINT end it: it rules on what is queued, then lets go of the queue. SIGHUP begins a fresh
-file of events. Exit status: 0 it was asked to end, 1 the queue failed, 2 it could not start.
+file of events and reads the configuration again: policies, templates and trust take effect between two
+packets, or stay as they are where anything is wrong. Exit status: 0 it was asked to end, 1 the queue
+failed, 2 it could not start.
 """
 
 
@@ -191,6 +194,12 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         keys=len(directory.holdings),
         rehearsal=lambda: rehearsal.current,
     )
+    reload = Reloader(
+        partial(_configuration, options.config),
+        config,
+        pipeline,
+        lambda config: _describe(metrics, config, pipeline, directory),
+    )
     service = Service(
         queues,
         pipeline,
@@ -203,7 +212,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         evidence=evidence,
         record=_recorder(options.record, stack),
         control=_control(config, answers, stack),
-        on_reload=events.reopen if events else lambda: None,
+        on_reload=lambda: _reload(events, reload),
         notifier=Notifier(),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -220,6 +229,12 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         config.metrics.listen or "nowhere",
     )
     return service
+
+
+def _reload(events: EventFile | None, configuration: Reloader) -> None:
+    if events is not None:
+        events.reopen()  # First: who turns files over has nothing to do with the configuration.
+    configuration()
 
 
 def _configuration(path: Path | None) -> Config:
