@@ -17,6 +17,7 @@ from typing import Protocol
 from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.table import Change, Store, StoreError
 from monitor.capture.nfqueue import Arrival, Packet
+from monitor.clock import SteadyClock
 from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.verdict import enforce
 from monitor.exhibit import Exhibit
@@ -143,7 +144,7 @@ class Service:
     :param record: given each frame just before the core.
     :param control: served after each batch.
     :param on_reload: called in the loop after ``reload``; what it raises is logged.
-    :param clock: nanoseconds since the epoch.
+    :param clock: nanoseconds since the epoch; None: a ``SteadyClock``.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class Service:
         control: Control | None = None,
         on_reload: Callable[[], None] = lambda: None,
         notifier: Notifier | None = None,
-        clock: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self._sources = tuple(sources)
         self._core = core
@@ -177,7 +178,7 @@ class Service:
         self._control = control
         self._on_reload = on_reload
         self._notifier = notifier or Notifier({})
-        self._clock = clock
+        self._clock = clock or SteadyClock()
         self._held: dict[int, Held] = {}
         self._stopping = self._reloading = False
         self._behind = False

@@ -31,6 +31,8 @@ DEFAULT_LENGTH = 16384
 """Packets that wait in the kernel for a verdict; beyond it they are dropped, or passed when failing open."""
 DEFAULT_BUFFER = 32 * 1024 * 1024
 """Octets of the socket's receive buffer."""
+STAMP = 2_000_000_000
+"""Nanoseconds that the kernel's time of a packet and ours may differ; beyond that its clock was set."""
 STATISTICS = Path("/proc/self/net/netfilter/nfnetlink_queue")
 
 _CONFIG = 3 << 8 | 2  # NFNL_SUBSYS_QUEUE, NFQNL_MSG_CONFIG
@@ -133,7 +135,7 @@ class Queue:
     def receive(self, now: int, limit: int) -> list[Arrival]:
         """The packets that wait to be read, at most ``limit``, without waiting for more.
 
-        :param now: nanoseconds since the epoch, the time of frames that the kernel gives no time.
+        :param now: nanoseconds since the epoch, the time of frames that the kernel gives none near it.
         :raises QueueError: the socket failed for good.
         """
         arrivals: list[Arrival] = []
@@ -167,10 +169,10 @@ class Queue:
 
     def _frame(self, packet: Any) -> Frame:
         data = packet.get_payload()
-        stamp = packet.get_timestamp()
+        stamp = round(packet.get_timestamp() * 1_000_000) * 1000
         return Frame(
             next(self._frames),
-            round(stamp * 1_000_000) * 1000 if stamp else self._now,
+            stamp if abs(stamp - self._now) < STAMP else self._now,
             RAW,
             data,
             wire_length(data),

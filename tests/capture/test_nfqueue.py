@@ -137,12 +137,14 @@ def test_malformed_netlink_is_passed_over_and_counted(library: Library) -> None:
 
 def test_a_frame_has_the_kernels_time_or_else_the_batchs(library: Library) -> None:
     queue = Queue(1)
-    library.packets = {b"stamped": Packet(IPV4, 1_700_000_000.123456)}
-    library.deliver(b"stamped")
-    library.deliver(IPV6)
-    (first, _), (second, _) = queue.receive(42, 10)
+    now = 1_700_000_001_000_000_042
+    library.packets = {b"stamped": Packet(IPV4, 1_700_000_000.123456), b"set": Packet(IPV4, 1_700_003_600.1)}
+    for octets in (b"stamped", IPV6, b"set"):
+        library.deliver(octets)
+    (first, _), (second, _), (third, _) = queue.receive(now, 10)
     assert (first.time, first.mark, first.link, first.data) == (1_700_000_000_123_456_000, 7, RAW, IPV4)
-    assert (second.time, second.length) == (42, 48)
+    assert (second.time, second.length) == (now, 48)
+    assert third.time == now, "the clock was set between the two"
     queue.close()
 
 
