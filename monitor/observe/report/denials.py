@@ -83,7 +83,7 @@ def _what(incident: Incident) -> Markup:
     shared = sorted(incident.shared) or [fingerprint for fingerprint, _ in denied.fingerprints]
     return joined(
         text(shortened(denied.what, 40)),
-        tag("div", "SPI ", tag("code", " ".join(map(spi, shared[:4]))), class_="soft small"),
+        tag("div", "SPI ", tag("code", " ".join(map(spi, shared[:4])), class_="nowrap"), class_="soft small"),
     )
 
 
