@@ -1,0 +1,80 @@
+"""Captures: the mix of media and INVITEs through ``replay``, beside tshark's and Suricata's reading of it."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Run, Series, command, side_by_side
+from benchmarks.table import Row
+from benchmarks.traffic import write_mix
+
+PACKETS = 200_000
+RULE = 'alert sip any any -> any any (msg:"INVITE"; sip.method; content:"INVITE"; sid:1; rev:1;)\n'
+_FIELDS = ("frame.number", "ip.src", "sip.Call-ID", "sip.CSeq", "sdp.media_attr")
+
+
+def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
+    """The rows, the numbers and the notes."""
+    mix, small = folder / "mix.pcap", folder / "small.pcap"
+    write_mix(mix, PACKETS)
+    write_mix(small, PACKETS // 4)
+    measurements = {
+        "replay": lambda: _replay(mix, PACKETS, folder),
+        "tshark": lambda: command(PACKETS, _tshark(mix)),
+    }
+    suricata = shutil.which("suricata") is not None
+    if suricata:
+        (folder / "invite.rules").write_text(RULE)
+        measurements["suricata"] = lambda: command(PACKETS, _suricata(mix, folder))
+    series = side_by_side(measurements)
+    quarter = _replay(small, PACKETS // 4, folder)
+    rows = [_beside("suricata", series, 1.0) if suricata else _absent(), _beside("tshark", series, 5.0)]
+    most, less = series["replay"].rss, quarter.rss
+    rows.append(
+        Row(
+            "Captures: memory of a capture, and of one four times as long",
+            "the same, to 10 %",
+            f"{less / 1e6:.0f} MB and {most / 1e6:.0f} MB",
+            most < 1.1 * less,
+            "associations are kept in SQLite for this; in memory each call takes about 2 kB.",
+        )
+    )
+    numbers = {name: each.document() for name, each in series.items()}
+    return rows, {**numbers, "quarter": quarter.document()}, []
+
+
+def _replay(capture: Path, packets: int, folder: Path) -> Run:
+    """Every INVITE must have been accepted, or the figure is of something else."""
+    store, output = folder / "replay.db", folder / "replay.jsonl"
+    for file in folder.glob("replay.db*"):
+        file.unlink()
+    arguments = [sys.executable, "-m", "monitor", "replay", "--json"]
+    with output.open("wb") as file:
+        run = command(packets, [*arguments, "--store", f"sqlite:///{store}", str(capture)], file)
+    summary = output.read_bytes().splitlines()[-1]
+    if b'"accepted":%d,"denied":0' % (packets // 10) not in summary:
+        raise RuntimeError(f"not all INVITEs were accepted: {summary!r}")
+    return run
+
+
+def _tshark(capture: Path) -> list[str]:
+    fields = [word for name in _FIELDS for word in ("-e", name)]
+    return ["tshark", "-n", "-r", str(capture), "-Y", 'sip.Method == "INVITE"', "-T", "fields", *fields]
+
+
+def _suricata(capture: Path, folder: Path) -> list[str]:
+    return ["suricata", "-r", str(capture), "-S", str(folder / "invite.rules"), "-l", str(folder)]
+
+
+def _beside(peer: str, series: dict[str, Series], wanted: float) -> Row:
+    ours, theirs = series["replay"], series[peer]
+    ratio = ours.rate / theirs.rate
+    measured = f"{ratio:.2f} ({ours.rate / 1000:.0f}k packets/s against {theirs.rate / 1000:.0f}k)"
+    return Row(f"Captures: rate over {peer}'s", f"{wanted:g}", measured, ratio >= wanted)
+
+
+def _absent() -> Row:
+    return Row(
+        "Captures: rate over Suricata's", "1", "not run", None, "this system has no package of Suricata."
+    )
