@@ -1,5 +1,6 @@
 """What comes with the package: its version, and files, beside it in a checkout, inside it when installed."""
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,6 +12,7 @@ def shipped(*parts: str) -> Path:
     return (installed if installed.is_dir() else package.parent / "rules").joinpath(*parts)
 
 
+@cache
 def program_version() -> str:
     """The version that is installed."""
     try:

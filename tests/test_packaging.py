@@ -31,11 +31,22 @@ def test_shipped_kernel_rules_are_what_the_command_shows(file: str, text: str) -
     assert (ROOT / "rules" / file).read_text() == text
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))])
 def test_links_of_documents_lead_somewhere(document: str) -> None:
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / document).read_text())
-    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
-    assert missing == []
+    path = ROOT / document
+    for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", path.read_text()):
+        name, _, heading = link.partition("#")
+        if "://" in link:
+            continue
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not heading or heading in _anchors(target), link
+
+
+def _anchors(document: Path) -> set[str]:
+    """How links name the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_documents_name_only_commands_and_targets_that_exist() -> None:
