@@ -34,6 +34,7 @@ from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
 from monitor.keys.holder import KeyHolder
 from monitor.keys.trust import TrustStore
+from monitor.observe import ecs
 from monitor.observe import log as logs
 from monitor.observe.certificates import expiries
 from monitor.observe.entry import EvidenceError
@@ -166,6 +167,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     stack.callback(store.close)
     evidence = _evidence(config, stack)
     metrics = Metrics({number: partial(read_statistics, number) for number in numbers})
+    metrics.queue_limit = config.queue.length
     pipeline = assemble(
         store=MeasuredStore(rehearsal.store(store), metrics),
         secret=secret,
@@ -266,7 +268,6 @@ def _describe(metrics: Metrics, config: Config, pipeline: Pipeline, directory: D
     metrics.templates = {(template.name, version_of(template)): 1 for template in templates}
     held = (certificate for holding in directory.holdings for certificate in holding.certificates)
     metrics.certificates = expiries(held, time.time_ns())
-    metrics.queue_limit = config.queue.length
     metrics.messages = pipeline.messages
     metrics.core = (pipeline.counts, pipeline.decoder.counts, pipeline.streams.counts)
 
@@ -284,7 +285,7 @@ def _events(config: Config, stack: ExitStack) -> EventFile | None:
     if config.events.file is None:
         return None
     try:
-        events = EventFile(str(config.events.file))
+        events = EventFile(str(config.events.file), ecs.line if config.events.format == "ecs" else dict)
     except OSError as error:
         raise StartError(f"events: {config.events.file}: {error.strerror} (mend [events] file)") from error
     stack.callback(events.close)
