@@ -281,8 +281,10 @@ class LogTable(Table):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="`debug`, `info`, `warning` or `error`."
     )
-    format: Literal["text", "json"] = Field(
-        default="text", description="`text` for people, `json` for one object a line."
+    format: Literal["text", "json", "ecs"] = Field(
+        default="text",
+        description="`text` for people and, with fields, for the journal; `json` for one object a line, `ecs`"
+        " for one with the names of the Elastic Common Schema.",
     )
 
 
@@ -291,6 +293,11 @@ class EventsTable(Table):
 
     file: Output | None = Field(
         default=None, description='File that they are appended to, or `"-"` for standard output.'
+    )
+    format: Literal["json", "ecs"] = Field(
+        default="json",
+        description="`json` for the records of `replay --json`; `ecs` for the names of the Elastic Common"
+        " Schema.",
     )
 
 

@@ -6,7 +6,8 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from monitor.antireplay.ruling import Verdict
 from monitor.exceptions import Outcome
@@ -32,11 +33,13 @@ class EventFile:
     is full is no trouble yet: what it does not take waits here, up to ``BACKLOG``, for the next ``write``.
 
     :param path: of the file, made with mode 0640 where it is missing; ``-`` for standard output.
+    :param form: makes the object to be written of a record's document.
     :raises OSError: the file cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, form: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> None:
         self._path = path
+        self._form = form
         self._file = self._open()
         self._backlog = bytearray()
         self._torn = False
@@ -45,7 +48,7 @@ class EventFile:
 
     def write(self, records: Iterable[Record] = ()) -> None:
         """Append what waits and ``records``, in one write where that is possible."""
-        lines = [json.dumps(record.document()).encode() + b"\n" for record in records]
+        lines = [json.dumps(self._form(record.document())).encode() + b"\n" for record in records]
         if len(self._backlog) > BACKLOG:
             self.lost += len(lines)
             lines.clear()
@@ -126,7 +129,7 @@ class Teller:
         self._lines += 1
         if self._lines <= LINES_PER_SECOND:
             level, text = told
-            log.log(level, "%s", text)
+            log.log(level, "%s", text, extra={"event": record.document()})
 
 
 def _line(record: Record) -> tuple[int, str] | None:

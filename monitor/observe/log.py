@@ -1,53 +1,89 @@
-"""The daemon's log on standard error: text for people, or one JSON object a line."""
+"""The daemon's log on standard error: text for people, or one JSON object a line.
+
+Where the journal reads standard error, text goes to it by its own protocol, with fields.
+"""
 
 import json
 import logging
 import os
 import sys
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+from monitor.observe import ecs
+from monitor.observe.journal import PRIORITIES, SOCKET, JournalHandler, is_journal
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["text", "json", "ecs"]
 
 
 class _Text(logging.Formatter):
-    """``LEVEL MESSAGE``; for the journal the message alone, with its priority (sd-daemon(3))."""
+    """``TIME LEVEL MESSAGE``."""
 
-    def __init__(self, journal: bool) -> None:
-        super().__init__("%(message)s" if journal else "%(asctime)s %(levelname)s %(message)s")
-        self._journal = journal
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+
+class _Prefixed(logging.Formatter):
+    """The message with its priority, for a journal that reads lines (sd-daemon(3))."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        if not self._journal:
-            return text
-        return "\n".join(f"<{_PRIORITIES.get(record.levelno, 6)}>{line}" for line in text.splitlines())
+        return "\n".join(f"<{PRIORITIES.get(record.levelno, 6)}>{line}" for line in text.splitlines())
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        document = {
+        document: dict[str, Any] = {
             "time": round(record.created, 6),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
         if record.exc_info:
             document["trace"] = self.formatException(record.exc_info)
+        if hasattr(record, "event"):
+            document["event"] = record.event
+        return json.dumps(document)
+
+
+class _Ecs(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        document = ecs.base(record.created)
+        document |= {"log.level": record.levelname.lower(), "message": record.getMessage()}
+        if record.exc_info and record.exc_info[0] is not None:
+            document |= {
+                "error.type": record.exc_info[0].__name__,
+                "error.message": str(record.exc_info[1]),
+                "error.stack_trace": self.formatException(record.exc_info),
+            }
+        if hasattr(record, "event"):
+            document |= ecs.event(record.event)
         return json.dumps(document)
 
 
 def configure(
-    level: Literal["debug", "info", "warning", "error"],
-    format: Literal["text", "json"],
-    environment: Mapping[str, str] = os.environ,
+    level: Level, format: Format, environment: Mapping[str, str] = os.environ, journal: str = SOCKET
 ) -> None:
-    """Send the log to standard error from now on.
+    """Send the log to standard error, or to the journal that reads it, from now on.
 
-    :param environment: ``JOURNAL_STREAM`` in it means that the journal reads standard error.
+    :param environment: ``JOURNAL_STREAM`` in it tells whether the journal reads standard error.
+    :param journal: the journal's socket.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if format == "json" else _Text("JOURNAL_STREAM" in environment))
     log = logging.getLogger("monitor")
-    log.handlers = [handler]
+    log.handlers = [_handler(format, environment, journal)]
     log.propagate = False
     log.setLevel(level.upper())
+
+
+def _handler(format: Format, environment: Mapping[str, str], journal: str) -> logging.Handler:
+    lines = logging.StreamHandler(sys.stderr)
+    if format != "text":
+        lines.setFormatter(_Json() if format == "json" else _Ecs())
+    elif not is_journal(sys.stderr, environment):
+        lines.setFormatter(_Text())
+    else:
+        try:
+            return JournalHandler(journal)
+        except OSError:
+            lines.setFormatter(_Prefixed())
+    return lines
