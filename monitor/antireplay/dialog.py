@@ -36,6 +36,8 @@ class Event:
     status: int | None
     branch: int
     """``branch_hash`` of the topmost Via."""
+    next_branch: int | None
+    """The same of the second Via, None where there is none."""
     requester: str
     """Party of the From."""
     responder: str | None
@@ -50,7 +52,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """The last INVITE of one party, and the ways it took: behind a proxy it may be seen on several."""
+    """The last INVITE of one party, and the ways it took: behind a proxy it may be seen on several.
+
+    Where a proxy's both sides are seen, what lies behind it is no way of its own: how the INVITE ends is what
+    the proxy tells the hop before it (RFC 3261 §16.7), not what one of its forks did.
+    """
 
     cseq: int
     closed: int | None = None
@@ -58,24 +64,27 @@ class Invite:
     ways: tuple[tuple[int, int], ...] = ()
     """Top Via branches, with the final response on each, ``OPEN`` or ``CANCELLED`` before that."""
 
-    def on(self, branch: int) -> Self:
-        """The INVITE once it is known to have gone this way."""
-        if len(self.ways) >= MAX_WAYS or any(branch == way for way, _ in self.ways):
+    def on(self, event: Event) -> Self:
+        """The INVITE once it is known to have gone a message's way; one way more reopens what had failed."""
+        known = [way for way, _ in self.ways]
+        if len(known) >= MAX_WAYS or event.branch in known or event.next_branch in known:
             return self
-        return replace(self, ways=(*self.ways, (branch, OPEN)))
+        refused = all(end >= 300 for _, end in self.ways)
+        closed = None if refused else self.closed
+        return replace(self, closed=closed, ways=(*self.ways, (event.branch, OPEN)))
 
     def cancelled(self, branch: int) -> Self:
         """After a CANCEL, which has the branch of its INVITE (RFC 3261 §9.1)."""
         return replace(self, ways=self._with(branch, CANCELLED))
 
-    def answered(self, branch: int, status: int, time: int) -> Self:
+    def answered(self, event: Event, status: int) -> Self:
         """After a response."""
-        invite = self.on(branch)
+        invite = self.on(event)
         if status < 200:
             return invite
-        invite = replace(invite, ways=invite._with(branch, status))
+        invite = replace(invite, ways=invite._with(event.branch, status))
         over = status < 300 or all(end >= 200 for _, end in invite.ways)
-        return replace(invite, closed=time) if over and self.closed is None else invite
+        return replace(invite, closed=event.time) if over and invite.closed is None else invite
 
     @property
     def failed(self) -> bool:
@@ -191,7 +200,7 @@ class Dialog:
             return dialog
         if invite is None or event.cseq > invite.cseq:
             invite = Invite(event.cseq)
-        invite = invite.answered(event.branch, status, event.time)
+        invite = invite.answered(event, status)
         dialog = dialog._with_invite(event.requester, invite)
         if event.requester != self.initiator or event.cseq < self.initial:
             return dialog
@@ -208,7 +217,7 @@ class Dialog:
         """After an INVITE, or a copy of it that went another way."""
         if before is None or event.cseq > before.cseq:
             before = Invite(event.cseq)
-        invite = before.on(event.branch)
+        invite = before.on(event)
         dialog = self._with_invite(event.requester, invite)
         if event.responder is not None:
             return dialog

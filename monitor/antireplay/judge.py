@@ -90,6 +90,8 @@ def _in_leg(
 ) -> Reason:
     view, transaction = seen.dialog, seen.transaction
     place = leg.window(seen).place(transaction, seen.time, view.pending == transaction.cseq, view.closed)
+    if place is Reason.STALE and _tried_later(leg, seen, policy):
+        place = Reason.FORKED
     fresh = place is Reason.REFRESH
     if fresh and seen.peer is None and view.confirmed:
         return _reused(association)  # The call was taken: a new request without a To tag begins another.
@@ -99,6 +101,19 @@ def _in_leg(
     if view.ended is not None and leg.first <= view.ended and seen.time - view.ended > T:
         return Reason.DIALOG_ENDED
     return Reason.MOVED if elsewhere and not hidden else place
+
+
+def _tried_later(leg: Leg, seen: Observation, policy: Policy) -> bool:
+    """Whether a trusted relay tries one more way for an INVITE that is not over: the next in a sequence, when
+    nobody answered the first (RFC 3261 §16.5), which takes as long as people let it ring.
+    """
+    view, transaction = seen.dialog, seen.transaction
+    known = leg.window(seen).find(transaction)
+    if known is None or transaction.status is not None or seen.hop not in policy.relays:
+        return False
+    same_hop_before = transaction.next_branch in (*known.branches, *known.onward)
+    pending = view.pending == transaction.cseq and (view.closed is None or seen.time - view.closed <= T)
+    return transaction.method == "INVITE" and same_hop_before and pending
 
 
 def _hidden(association: Association, seen: Observation, policy: Policy) -> bool:

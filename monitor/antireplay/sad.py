@@ -102,6 +102,7 @@ class Facts:
             transaction.cseq,
             transaction.status,
             transaction.branch,
+            transaction.next_branch,
             self.requester,
             self.responder,
             self.source,

@@ -35,7 +35,7 @@ class Seen:
     relayed: tuple[int, ...] = ()
     """Branches under which a relay has passed it on."""
     onward: tuple[int, ...] = ()
-    """Branches that the next hop of a response will bear on top."""
+    """Of the second Via: in a response what its next hop will bear on top, in a request the hop before."""
 
     @classmethod
     def of(cls, transaction: Transaction, time: int) -> Self:
@@ -48,7 +48,7 @@ class Seen:
             (transaction.branch,),
             ((status, time),) if status is not None else (),
             (),
-            (onward,) if status is not None and onward is not None else (),
+            (onward,) if onward is not None else (),
         )
 
     def with_message(self, transaction: Transaction, time: int) -> Self:
@@ -57,11 +57,10 @@ class Seen:
         status, following = transaction.status, transaction.next_branch
         if transaction.branch not in branches and len(branches) < MAX_BRANCHES:
             branches = (*branches, transaction.branch)
-        if status is not None:
-            if len(answers) < MAX_ANSWERS and not any(status == code for code, _ in answers):
-                answers = (*answers, (status, time))
-            if following is not None and following not in onward and len(onward) < MAX_BRANCHES:
-                onward = (*onward, following)
+        if status is not None and self.answered(status) is None and len(answers) < MAX_ANSWERS:
+            answers = (*answers, (status, time))
+        if following is not None and following not in onward and len(onward) < MAX_BRANCHES:
+            onward = (*onward, following)
         return replace(self, branches=branches, answers=answers, onward=onward)
 
     @property

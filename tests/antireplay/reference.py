@@ -127,7 +127,10 @@ class Call:
                 latest = Invite(said.cseq)
             if said.cseq < latest.number:
                 continue
-            latest.ways.setdefault(said.branch, 0)
+            if said.branch not in latest.ways:
+                if all(end >= 300 for end in latest.ways.values()):
+                    latest.closed = None
+                latest.ways[said.branch] = 0
             if each.status >= 200:
                 latest.ways[said.branch] = latest.ways[said.branch] or each.status
                 if latest.closed is None and (each.status < 300 or all(latest.ways.values())):

@@ -341,6 +341,53 @@ class TestRelayed:
         stage.rules(replace(hop, source=PROXY, destination=BOB, vias=way[2:]), "relayed", at=1.02)
         stage.rules(replace(hop, source=PROXY, destination=BOB, vias=way[2:]), "retransmission", at=1.52)
 
+    @staticmethod
+    def upward(said: Said, branch: str) -> Said:
+        """A response by Alice to the proxy, for the copy that went out under ``branch``."""
+        return replace(said, destination=PROXY, vias=(Via("UDP", PROXY, None, branch), *said.vias))
+
+    @staticmethod
+    def cancel(branch: str) -> Said:
+        return invite(method="CANCEL", source=PROXY, vias=(Via("UDP", PROXY, None, branch),))
+
+    @pytest.mark.parametrize("both_sides", [True, False])
+    def test_one_way_after_the_other_however_long_each_rings(self, both_sides: bool) -> None:
+        stage = Stage(self.POLICY)
+        first = invite("K", destination=PROXY)
+        if both_sides:
+            stage.rules(first, "first-use")
+        stage.rules(self.onward(first, "z9hG4bK-p"), "relayed" if both_sides else "first-use", at=0.01)
+        stage.rules(self.upward(answer(183, "A1", responder="a1"), "z9hG4bK-p"), "first-use", at=1)
+        stage.hear(self.cancel("z9hG4bK-p"), at=60)
+        stage.hear(self.upward(answer(487, responder="a1"), "z9hG4bK-p"), at=60.1)
+        later = self.onward(first, "z9hG4bK-q")
+        stage.rules(later, "forked", at=60.2)
+        stage.rules(later, "forked", at=60.7)
+        ringing = self.upward(answer(183, "A2", responder="a2"), "z9hG4bK-q")
+        stage.rules(ringing, "first-use", at=61)
+        stage.rules(self.onward(first, "z9hG4bK-r"), "forked", at=100)
+        stage.rules(replace(ringing, status=200), "refresh", at=150)
+        stage.rules(self.onward(first, "z9hG4bK-s"), "stale", at=150 + T + MOMENT)
+
+    def test_a_further_way_only_by_a_relay_that_passed_this_invite_on(self) -> None:
+        stage = Stage(self.POLICY)
+        first = invite("K", destination=PROXY)
+        stage.rules(first, "first-use")
+        stage.rules(self.onward(first), "relayed", at=0.01)
+        stage.rules(self.onward(replace(first, branch="z9hG4bK-2"), "z9hG4bK-q"), "stale", at=60)
+        stage.rules(replace(first, branch="z9hG4bK-3"), "stale", at=60)
+        stage.rules(self.onward(replace(first, source=CHARLES), "z9hG4bK-q"), "source-changed", at=60)
+
+    def test_what_the_proxy_tells_the_caller_ends_the_call(self) -> None:
+        """One phone never says a word; the proxy gives up."""
+        stage = Stage(self.POLICY)
+        first = invite("K", destination=PROXY)
+        stage.rules(first, "first-use")
+        stage.rules(self.onward(first), "relayed", at=0.01)
+        stage.hear(answer(408, responder="proxy", source=PROXY), at=30)
+        again = replace(first, cseq=2, branch="z9hG4bK-2")
+        stage.rules(again, "dialog-ended", at=30 + T + MOMENT)
+
     def test_a_stranger_behind_the_proxy_is_found_out(self) -> None:
         stage = Stage(self.POLICY)
         first = invite("K", destination=PROXY)
