@@ -7,6 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana_foundation_sdk.models.text import TextMode
 
 from grafana.panels import (
+    AGO,
     HALF,
     QUARTER,
     RED,
@@ -14,7 +15,7 @@ from grafana.panels import (
     bars,
     board,
     choice,
-    column,
+    increase,
     metric,
     series,
     stat,
@@ -82,9 +83,8 @@ def dashboard() -> Dashboard:
         stat(
             "Denied, yet let through",
             "Denials in the time shown, of all sources, that took no effect: their template only observes.",
-            "sum(increase("
-            + metric("rulings_total", 'verdict="deny"', 'enforced="false"')
-            + "[$__range])) or vector(0)",
+            increase("rulings_total", 'verdict="deny"', 'enforced="false"', window="$__range")
+            + " or vector(0)",
         )
         .span(QUARTER)
         .decimals(0)
@@ -95,7 +95,7 @@ def dashboard() -> Dashboard:
             series(
                 "Denials by source",
                 "When which source was denied. `other`: more sources than are told apart.",
-                (f"sum by (source) (increase({DENIALS}[$__rate_interval])) > 0", "{{source}}"),
+                (increase("source_denials_total", *CHOSEN, by="source") + " > 0", "{{source}}"),
                 width=HALF,
             )
         )
@@ -106,9 +106,7 @@ def dashboard() -> Dashboard:
                 "Denials by reason, with their dialogs",
                 "All sources. A point leads to one message: its SPI, source and Call-ID.",
                 (
-                    "sum by (reason) (increase("
-                    + metric("rulings_total", 'verdict="deny"', 'reason=~"$reason"')
-                    + "[$__rate_interval])) > 0",
+                    increase("rulings_total", 'verdict="deny"', 'reason=~"$reason"', by="reason") + " > 0",
                     "{{reason}}",
                 ),
                 exemplars=True,
@@ -118,17 +116,14 @@ def dashboard() -> Dashboard:
     )
     made.with_row(Row("Who and why"))
     made.with_panel(
-        column(
-            table(
-                "Sources and reasons",
-                "Each source with each reason it was denied for, since the monitor started.",
-                f"sum by (source, reason) ({DENIALS})",
-                f"1000 * max by (source, reason) ({LAST})",
-                names={"source": "Source", "reason": "Reason", "Value #A": "Denied", "Value #B": "Last"},
-                width=HALF,
-            ),
-            "Last",
-            unit=units.DateTimeFromNow,
+        table(
+            "Sources and reasons",
+            "Each source with each reason it was denied for, since the monitor started.",
+            f"sum by (source, reason) ({DENIALS})",
+            f"1000 * max by (source, reason) ({LAST})",
+            names={"source": "Source", "reason": "Reason", "Value #A": "Denied", "Value #B": "Last"},
+            columns={"Last": AGO},
+            width=HALF,
         )
     )
     made.with_panel(Text().title("Read on").span(HALF).height(8).mode(TextMode.MARKDOWN).content(NEXT))
@@ -139,8 +134,7 @@ def dashboard() -> Dashboard:
                 "Alerts of accepted messages",
                 "`moved` and `originator-moved`: someone goes on from elsewhere; `duplicate-key` and"
                 " `rekey-missing`: a phone that repeats keys; see docs/rulings.md.",
-                (f"sum by (alert) (increase({metric('alerts_total')}[$__rate_interval])) > 0", "{{alert}}"),
-                width=HALF,
+                (increase("alerts_total", by="alert") + " > 0", "{{alert}}"),
             )
         ).no_value("No alerts")
     )
@@ -150,12 +144,20 @@ def dashboard() -> Dashboard:
                 "Exceptions",
                 "What could not be told for sure, all sources. Attackers who try to hide a key cause"
                 " `ambiguous`, `malformed` and `limit`.",
-                (
-                    f"sum by (exception) (increase({metric('exceptions_total')}[$__rate_interval])) > 0",
-                    "{{exception}}",
-                ),
-                width=HALF,
+                (increase("exceptions_total", by="exception") + " > 0", "{{exception}}"),
             )
         ).no_value("Everything was clear")
+    )
+    made.with_panel(
+        bars(
+            series(
+                "What denials did",
+                "Packets that were dropped, packets that went on neutralised or as a reset, and requests that"
+                " were answered, as the policy says (`on_deny`).",
+                (increase("packet_verdicts_total", 'verdict="deny"'), "dropped"),
+                (increase("rewritten_packets_total") + " or vector(0)", "rewritten"),
+                (increase("responses_total", 'result="sent"') + " or vector(0)", "answered"),
+            )
+        )
     )
     return made.build()

@@ -5,25 +5,29 @@ from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard, ValueMap, ValueMappingResult
 
 from grafana.panels import (
+    AGO,
     GREEN,
     HALF,
     RED,
     SELECTED,
-    THIRD,
     YELLOW,
     bars,
     board,
-    column,
+    increase,
     metric,
     quantile,
+    rate,
     series,
     stat,
     table,
     thresholds,
 )
 
-DENIED_RULINGS = metric("rulings_total", 'verdict="deny"')
-DENIED_EXCEPTIONS = metric("exceptions_total", 'outcome="deny"')
+RULINGS = ("rulings_total", 'verdict="deny"')
+EXCEPTIONS = ("exceptions_total", 'outcome="deny"')
+"""Metrics with matchers: what was denied."""
+RECENT = f"{metric('source_last_denial_timestamp_seconds')} > time() - $__range_s"
+"""The sources and reasons of denials in the time shown."""
 LOST = ("queue_dropped_total", "queue_user_dropped_total", "expired_packets_total")
 
 
@@ -54,7 +58,7 @@ def dashboard() -> Dashboard:
         stat(
             "Denied messages",
             "Messages that were denied in the time shown: by a ruling, or for an exception that denies.",
-            f"sum(increase({DENIED_RULINGS}[$__range])) + sum(increase({DENIED_EXCEPTIONS}[$__range]))",
+            " + ".join(increase(*denied, window="$__range") for denied in (RULINGS, EXCEPTIONS)),
         )
         .decimals(0)
         .thresholds(thresholds((0.5, RED)))
@@ -63,8 +67,7 @@ def dashboard() -> Dashboard:
         stat(
             "Denied sources",
             "Sources of which something was denied in the time shown.",
-            "count(count by (source) ("
-            f"{metric('source_last_denial_timestamp_seconds')} > time() - $__range_s)) or vector(0)",
+            f"count(count by (source) ({RECENT})) or vector(0)",
         ).thresholds(thresholds((1, YELLOW), (10, RED)))
     )
     made.with_panel(
@@ -89,7 +92,7 @@ def dashboard() -> Dashboard:
             "Packets lost",
             "Packets that nobody judged, in the time shown: the queue or its buffer was full, or their ruling"
             " took too long.",
-            " + ".join(f"sum(increase({metric(name)}[$__range]))" for name in LOST),
+            " + ".join(increase(name, window="$__range") for name in LOST),
         )
         .decimals(0)
         .thresholds(thresholds((0.5, RED)))
@@ -102,51 +105,29 @@ def dashboard() -> Dashboard:
                 "Denials by reason",
                 "docs/rulings.md tells what each reason means. A point leads to one message: its SPI, source"
                 " and Call-ID.",
-                (f"sum by (reason) (increase({DENIED_RULINGS}[$__rate_interval])) > 0", "{{reason}}"),
-                (
-                    f"sum by (exception) (increase({DENIED_EXCEPTIONS}[$__rate_interval])) > 0",
-                    "{{exception}}",
-                ),
+                (increase(*RULINGS, by="reason") + " > 0", "{{reason}}"),
+                (increase(*EXCEPTIONS, by="exception") + " > 0", "{{exception}}"),
                 exemplars=True,
                 width=HALF,
             )
         ).no_value("Nothing was denied")
     )
+    incident = {
+        "title": "Incident of ${__value.text}",
+        "url": "/d/replay-monitor-incident?var-source=${__value.text}&${datasource:queryparam}"
+        "&${job:queryparam}&${instance:queryparam}&${__url_time_range}",
+    }
     made.with_panel(
-        column(
-            column(
-                table(
-                    "Denied sources",
-                    "Who was denied in the time shown, and why. The number counts from the start of the"
-                    " monitor. A click on a source shows its incident.",
-                    "sum by (source, reason) ("
-                    + metric("source_denials_total")
-                    + ") and on (source, reason) ("
-                    + metric("source_last_denial_timestamp_seconds")
-                    + " > time() - $__range_s)",
-                    "1000 * max by (source, reason) ("
-                    + metric("source_last_denial_timestamp_seconds")
-                    + " > time() - $__range_s)",
-                    names={
-                        "source": "Source",
-                        "reason": "Reason",
-                        "Value #A": "Denied",
-                        "Value #B": "Last",
-                    },
-                    width=HALF,
-                ).no_value("Nobody was denied"),
-                "Last",
-                unit=units.DateTimeFromNow,
-            ),
-            "Source",
-            links=[
-                {
-                    "title": "Incident of ${__value.text}",
-                    "url": "/d/replay-monitor-incident?var-source=${__value.text}&${datasource:queryparam}"
-                    "&${job:queryparam}&${instance:queryparam}&${__url_time_range}",
-                }
-            ],
-        )
+        table(
+            "Denied sources",
+            "Who was denied in the time shown, and why. The number counts from the start of the monitor."
+            " A click on a source shows its incident.",
+            f"sum by (source, reason) ({metric('source_denials_total')} and {RECENT})",
+            f"1000 * max by (source, reason) ({RECENT})",
+            names={"source": "Source", "reason": "Reason", "Value #A": "Denied", "Value #B": "Last"},
+            columns={"Source": {"links": [incident]}, "Last": AGO},
+            width=HALF,
+        ).no_value("Nobody was denied")
     )
 
     made.with_row(Row("Is it working?"))
@@ -154,10 +135,7 @@ def dashboard() -> Dashboard:
         series(
             "Messages by method",
             "SIP messages read. None at all while there are calls: the kernel rules are not there.",
-            (
-                f"sum by (transport, method) (rate({metric('messages_total')}[$__rate_interval])) > 0",
-                "{{method}} {{transport}}",
-            ),
+            (rate("messages_total", by="transport, method") + " > 0", "{{method}} {{transport}}"),
             unit=units.RequestsPerSecond,
         )
     )
@@ -166,12 +144,7 @@ def dashboard() -> Dashboard:
             series(
                 "Accepted by reason",
                 "Messages with key material that were let through. Many `retransmission`: packets get lost.",
-                (
-                    "sum by (reason) (increase("
-                    + metric("rulings_total", 'verdict="accept"')
-                    + "[$__rate_interval])) > 0",
-                    "{{reason}}",
-                ),
+                (increase("rulings_total", 'verdict="accept"', by="reason") + " > 0", "{{reason}}"),
             )
         )
     )
@@ -182,9 +155,7 @@ def dashboard() -> Dashboard:
                 "What could not be told for sure, by name and outcome. `undecryptable` alone is ordinary: it"
                 " counts envelopes for others.",
                 (
-                    "sum by (exception, outcome) (increase("
-                    + metric("exceptions_total")
-                    + "[$__rate_interval])) > 0",
+                    increase("exceptions_total", by="exception, outcome") + " > 0",
                     "{{exception}}: {{outcome}}",
                 ),
             )
@@ -203,20 +174,16 @@ def dashboard() -> Dashboard:
                 "alertstate": "State",
                 "instance": "Monitor",
             },
-            width=THIRD,
         ).no_value("All is quiet")
     )
     made.with_panel(
-        column(
-            table(
-                "Certificates",
-                "When the certificates of the private keys held expire.",
-                f"1000 * {metric('certificate_expiry_timestamp_seconds')}",
-                names={"subject": "Subject", "serial": "Serial", "Value #A": "Expires"},
-            ).no_value("No keys are held"),
-            "Expires",
-            unit=units.DateTimeFromNow,
-        )
+        table(
+            "Certificates",
+            "When the certificates of the private keys held expire.",
+            f"1000 * {metric('certificate_expiry_timestamp_seconds')}",
+            names={"subject": "Subject", "serial": "Serial", "Value #A": "Expires"},
+            columns={"Expires": AGO},
+        ).no_value("No keys are held")
     )
     made.with_panel(
         table(

@@ -12,6 +12,7 @@ from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.builders.stat import Panel as Stat
 from grafana_foundation_sdk.builders.table import Panel as Table
 from grafana_foundation_sdk.builders.timeseries import Panel as TimeSeries
+from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
@@ -42,6 +43,8 @@ TAG = "sip-replay-monitor"
 SELECTED = 'job=~"$job",instance=~"$instance"'
 """Label matchers of the monitors that the dashboard's variables select."""
 GREEN, YELLOW, RED = "green", "yellow", "red"
+AGO: dict[str, object] = {"unit": units.DateTimeFromNow}
+"""Of a column of times in milliseconds."""
 HALF, THIRD, QUARTER, SIXTH = 12, 8, 6, 4
 """Widths, in columns of the grid."""
 
@@ -49,6 +52,20 @@ HALF, THIRD, QUARTER, SIXTH = 12, 8, 6, 4
 def metric(name: str, *matchers: str) -> str:
     """A metric of ours, of the selected monitors."""
     return f"replay_monitor_{name}{{{','.join((SELECTED, *matchers))}}}"
+
+
+def rate(name: str, *matchers: str, by: str = "") -> str:
+    """How fast a counter of ours grows in a second, over all selected monitors."""
+    return f"sum{_by(by)} (rate({metric(name, *matchers)}[$__rate_interval]))"
+
+
+def increase(name: str, *matchers: str, by: str = "", window: str = "$__rate_interval") -> str:
+    """By how much a counter of ours has grown, over all selected monitors."""
+    return f"sum{_by(by)} (increase({metric(name, *matchers)}[{window}]))"
+
+
+def _by(labels: str) -> str:
+    return f" by ({labels})" if labels else ""
 
 
 def quantile(share: float, histogram: str, window: str = "$__rate_interval") -> str:
@@ -178,37 +195,35 @@ def limits(panel: TimeSeries, *steps: tuple[float, str]) -> TimeSeries:
     return panel.thresholds(thresholds(*steps)).thresholds_style(style)
 
 
-def table(title: str, description: str, *queries: str, names: dict[str, str], width: int = THIRD) -> Table:
+def table(
+    title: str,
+    description: str,
+    *queries: str,
+    names: dict[str, str],
+    columns: dict[str, dict[str, object]] | None = None,
+    width: int = THIRD,
+) -> Table:
     """One row for each combination of labels, one column for each label and query.
 
     :param names: headings of what is shown, in this order, by label or ``Value #A`` …; all else is hidden.
+    :param columns: properties (``unit``, ``links`` …) of columns, by heading.
     """
     panel = Table().title(title).description(description).datasource(SOURCE).span(width).height(8)
     for letter, expression in zip("ABCDEF", queries, strict=False):
-        panel.with_target(Dataquery().ref_id(letter).expr(expression).instant().format(PromQueryFormat.TABLE))
+        query = Dataquery().ref_id(letter).expr(expression).instant()
+        panel.with_target(query.format(PromQueryFormat.TABLE))
     # With a single query the column is just "Value".
-    order = {
-        (name if len(queries) > 1 else name.removesuffix(" #A")): heading for name, heading in names.items()
+    headings = {
+        name if len(queries) > 1 else name.removesuffix(" #A"): heading for name, heading in names.items()
     }
-    return (
-        panel.with_transformation(DataTransformerConfig("merge", options={}))
-        .with_transformation(
-            DataTransformerConfig("filterFieldsByName", options={"include": {"names": list(order)}})
-        )
-        .with_transformation(
-            DataTransformerConfig(
-                "organize",
-                options={
-                    "indexByName": {name: index for index, name in enumerate(order)},
-                    "renameByName": order,
-                },
-            )
-        )
-    )
-
-
-def column(panel: Table, heading: str, **properties: object) -> Table:
-    """A table with properties (``unit``, ``links`` …) for the column of that heading."""
-    return panel.override_by_name(
-        heading, [DynamicConfigValue(name, value) for name, value in properties.items()]
-    )
+    order = {name: index for index, name in enumerate(headings)}
+    for step, options in (
+        ("merge", {}),
+        ("filterFieldsByName", {"include": {"names": list(headings)}}),
+        ("organize", {"indexByName": order, "renameByName": headings}),
+    ):
+        panel.with_transformation(DataTransformerConfig(step, options=options))
+    for heading, properties in (columns or {}).items():
+        values = [DynamicConfigValue(name, value) for name, value in properties.items()]
+        panel.override_by_name(heading, values)
+    return panel

@@ -21,15 +21,11 @@ from grafana.panels import (
     limits,
     metric,
     quantile,
+    rate,
     series,
     stat,
     thresholds,
 )
-
-
-def rate(name: str, by: str = "") -> str:
-    """A counter's rate, over all selected monitors."""
-    return f"sum{f' by ({by})' if by else ''} (rate({metric(name)}[$__rate_interval]))"
 
 
 def dashboard() -> Dashboard:
@@ -129,8 +125,8 @@ def dashboard() -> Dashboard:
         series(
             "Packets and verdicts",
             "Packets taken from the queue, and verdicts given.",
-            (rate("packets_total", "transport"), "{{transport}}"),
-            (rate("packet_verdicts_total", "verdict"), "verdict {{verdict}}"),
+            (rate("packets_total", by="transport"), "{{transport}}"),
+            (rate("packet_verdicts_total", by="verdict"), "verdict {{verdict}}"),
             unit=units.PacketsPerSecond,
         )
     )
@@ -208,6 +204,25 @@ def dashboard() -> Dashboard:
             (f"sum(process_resident_memory_bytes{{{SELECTED}}})", "memory"),
             (f"sum({metric('store_bytes')})", "store"),
             unit=units.BytesIEC,
+        )
+    )
+    made.with_row(Row("Inside"))
+    made.with_panel(
+        series(
+            "Streams, fragments and limits",
+            "What the core counts of its work: what it put together, gave up or refused. Many `evicted` or"
+            " `limit`: more streams or fragments than are kept, by a flood or by a very busy trunk.",
+            (rate("core_events_total", by="event") + " > 0", "{{event}}"),
+            width=HALF,
+        )
+    )
+    made.with_panel(
+        series(
+            "Housekeeping",
+            "Records that expired, and messages that were kept as evidence.",
+            (rate("store_pruned_total"), "expired records"),
+            (rate("evidence_written_total"), "kept as evidence"),
+            width=HALF,
         )
     )
     return made.build()

@@ -214,6 +214,15 @@ def test_events_that_cannot_be_written(site: Site) -> None:
     site.daemon.process.send_signal(signal.SIGHUP)
 
 
+def test_a_configuration_that_is_broken(site: Site) -> None:
+    text = site.daemon.config.read_text()
+    site.daemon.config.write_text(f"{text}\nbroken")
+    site.daemon.process.send_signal(signal.SIGHUP)
+    site.fires("ReloadFailed")
+    site.daemon.config.write_text(text)
+    site.daemon.process.send_signal(signal.SIGHUP)
+
+
 def test_no_traffic(site: Site) -> None:
     site.fires("NoTraffic")
 
