@@ -1,4 +1,4 @@
-"""Puts the rules beside the code in what is built. Everything else is in pyproject.toml."""
+"""Puts rules and units beside the code in what is built. Everything else is in pyproject.toml."""
 
 from pathlib import Path
 
@@ -6,13 +6,14 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 
-class BuildWithRules(build_py):
-    """The package, and in it the directory ``rules``, where ``monitor.shipped`` looks for it."""
+class BuildWithFiles(build_py):
+    """The package, and in it the directories that ``monitor.shipped`` looks for."""
 
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            self.copy_tree("rules", str(Path(self.build_lib, "monitor", "rules")))
+            for name in ("rules", "systemd"):
+                self.copy_tree(name, str(Path(self.build_lib, "monitor", name)))
 
 
-setup(cmdclass={"build_py": BuildWithRules})
+setup(cmdclass={"build_py": BuildWithFiles})

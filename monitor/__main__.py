@@ -14,6 +14,8 @@ COMMANDS = {
     "alerts": "its latest denials, alerts and exceptions",
     "associations": "list, show, forget or prune what is known of keys and envelopes",
     "evidence": "list, export or verify the messages kept as evidence",
+    "install": "make this a service of the machine: units, configuration, user",
+    "uninstall": "undo that",
     "check-config": "check a configuration file and all that it names",
 }
 

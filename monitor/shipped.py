@@ -1,18 +1,25 @@
 """What comes with the package: its version, and files, beside it in a checkout, inside it when installed."""
 
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
 def shipped(*parts: str) -> Path:
     """The path of a file or directory below ``rules``."""
+    return _home("rules").joinpath(*parts)
+
+
+def units() -> Path:
+    """The directory of the units for systemd and what goes with them."""
+    return _home("systemd")
+
+
+def _home(name: str) -> Path:
     package = Path(__file__).resolve().parent
-    installed = package / "rules"
-    return (installed if installed.is_dir() else package.parent / "rules").joinpath(*parts)
+    installed = package / name
+    return installed if installed.is_dir() else package.parent / name
 
 
-@cache
 def program_version() -> str:
     """The version that is installed."""
     try:

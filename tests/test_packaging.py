@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 from pathlib import Path
 
 import pytest
@@ -127,22 +129,68 @@ def test_version_is_known_to_the_changelog() -> None:
     assert "## [Unreleased]" in changelog or f"## [{PROJECT['project']['version']}]" in changelog
 
 
-def test_built_package_finds_its_rules(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    for part in ("monitor", "rules"):
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of a fresh environment with nothing of ours in it but the wheel that was built."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for part in ("monitor", "rules", "systemd"):
         shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
     for part in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / part, source)
-    built = tmp_path / "built"
-    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(built)]
-    subprocess.run(command, cwd=source, check=True, capture_output=True)
-    files = {str(path.relative_to(ROOT)) for path in (ROOT / "rules").rglob("*") if path.is_file()}
-    assert files == {
-        str(path.relative_to(built / "monitor")) for path in built.rglob("rules/**/*") if path.is_file()
-    }
-    code = "from monitor.shipped import shipped; print(shipped('templates', 'sdes.toml'))"
-    isolated = {**os.environ, "PYTHONPATH": str(built)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=isolated, check=True, capture_output=True, text=True
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "venv", symlinks=True)
+    (packages,) = (folder / "venv/lib").glob("python3*/site-packages")
+    # What it depends on is lent; an editable installation there is not followed from here.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    target = ["--python", str(folder / "venv/bin/python")]
+    subprocess.run([*pip, *target, "install", "--no-deps", str(wheel)], check=True, capture_output=True)
+    return folder / "venv/bin"
+
+
+def _run(programs: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [str(programs / "replay-monitor"), *arguments]
+    return subprocess.run(command, cwd=cwd, env=bare, capture_output=True, text=True)
+
+
+def test_the_wheel_alone_rules_on_a_capture_as_the_checkout_does(installed: Path, tmp_path: Path) -> None:
+    arguments = (
+        "replay",
+        "--json",
+        "--keys",
+        str(ROOT / "pcaps/keys"),
+        str(ROOT / "pcaps/4-replay-attack.pcap"),
     )
-    assert done.stdout.strip() == str(built / "monitor/rules/templates/sdes.toml")
+    there = _run(installed, *arguments, cwd=tmp_path)
+    here = subprocess.run(
+        [sys.executable, "-m", "monitor", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (there.returncode, there.stdout) == (1, here.stdout)
+    assert _run(installed, "--help", cwd=tmp_path).returncode == 0
+
+
+def test_the_wheel_alone_can_be_installed_as_a_service(installed: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    program = ("--program", "/opt/replay-monitor/bin/replay-monitor")
+    done = _run(installed, "install", "--root", str(root), *program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    units = {path.name for path in (root / "usr/local/lib/systemd/system").iterdir()}
+    assert units == {path.name for path in (ROOT / "systemd").glob("*.service")}
+    config = root / "etc/replay-monitor/replay-monitor.toml"
+    config.write_text(re.sub(r"(?m)^file = .*", "", config.read_text()))
+    checked = _run(installed, "check-config", str(config), cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_wheel_has_all_files_that_come_with_us(installed: Path) -> None:
+    (package,) = installed.parent.glob("lib/python3*/site-packages/monitor")
+    for part in ("rules", "systemd"):
+        ours, theirs = (
+            {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+            for folder in (ROOT / part, package / part)
+        )
+        assert ours == theirs

@@ -35,7 +35,7 @@ def installed(tmp_path: Path) -> Path:
 
 def test_verify_finds_nothing(installed: Path) -> None:
     units = sorted(map(str, installed.glob("*.service")))
-    assert len(units) == 2
+    assert len(units) == 3
     assert analyze("verify", "--man=no", *units) == ""
 
 
@@ -55,6 +55,18 @@ def test_the_daemon_has_one_capability_and_is_not_root() -> None:
     assert settings["AmbientCapabilities"] == settings["CapabilityBoundingSet"] == "CAP_NET_ADMIN"
     assert settings["User"] == "replay-monitor"
     assert settings["NoNewPrivileges"] == "yes"
+
+
+def test_the_unit_for_each_queue_differs_in_names_only() -> None:
+    one, each = ((UNITS / f"replay-monitor{at}.service").read_text().splitlines() for at in ("", "@"))
+    differing = [
+        line.replace("queue-%i.toml --queue %i", "replay-monitor.toml")
+        .replace("queue-%i.toml", "replay-monitor.toml")
+        .replace("/%i", "")
+        .replace(", queue %i", "")
+        for line in each[each.index("[Unit]") :]
+    ]
+    assert differing == one
 
 
 def test_systemd_makes_the_user() -> None:
