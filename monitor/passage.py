@@ -33,6 +33,7 @@ class Carrier(Protocol):
     waiting: int
     denied: bool
     dropped: bool
+    turn: int
     denials: list[Denial]
 
 
@@ -54,6 +55,8 @@ class Fate:
     reach: int = 0
     """Offset from which octets share it; it is before the message where the recipient has octets of that
     already, and needs earlier ones to read them."""
+    turns: int = 0
+    """Frames denied for it that bring nothing before it."""
     frames: list[Carrier] = field(default_factory=list)
     """Those that wait for it, or have its octets again."""
 
@@ -62,6 +65,9 @@ class Fate:
         if self.denied:
             frame.denied = True
             frame.dropped |= self.denial is None
+            if frame.start >= self.reach:
+                self.turns += 1
+                frame.turn = self.turns
             if self.denial is not None and self.denial not in frame.denials:
                 frame.denials.append(self.denial)
         elif not self.decided and frame not in self.frames:

@@ -87,6 +87,8 @@ class Settled:
     """Offset in its stream of the frame's first octet."""
     floor: int = 0
     """Of the octets below this offset, none may be read by the recipient (see ``passage.Passage``)."""
+    turn: int = 0
+    """1 for the first frame that begins with what one of them denies, 2 for the next."""
 
 
 @dataclass(slots=True, eq=False)
@@ -101,6 +103,7 @@ class _Ticket:
     denied: bool = False
     dropped: bool = False
     """Whether a denial is enforced by dropping, whatever other denials are."""
+    turn: int = 0
     denials: list[Denial] = field(default_factory=list)
     floor: int = 0
     records: list[Record] = field(default_factory=list)
@@ -269,6 +272,7 @@ class Pipeline:
                 () if ticket.dropped else tuple(ticket.denials),
                 ticket.start,
                 ticket.floor,
+                ticket.turn,
             )
             for ticket in done
         ]

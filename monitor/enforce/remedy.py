@@ -15,8 +15,10 @@ class Action:
     """What to do with a packet."""
 
     how: str
-    """``accepted``, ``dropped``, ``neutralised``, ``reset``, or ``shortened``: what stands before the message
-    that the connection is reset for goes on, and the rest when it is sent again."""
+    """``accepted``, ``dropped``, ``neutralised``, ``reset``, or ``shortened`` to what stands before the
+    message that the connection is reset for. Where nothing does, every other segment is no reset but left
+    empty: the recipient's host, where nobody has that connection any more, answers it and tells the sender.
+    """
     packet: bytes | None = None
     """What is to go on instead of the packet; None: it itself, unless it is dropped."""
     refuse: Denial | None = None
@@ -64,7 +66,7 @@ def _segment(carrier: Carrier, settled: Settled) -> Action:
         if low < high:
             payload[low - start : high - start] = harmless[low - denial.start : high - denial.start]
             touched = True
-    if cut == 0:
+    if cut == 0 and settled.turn % 2:
         return Action("reset", carrier.reset())
     if cut is not None:
         return Action("shortened", carrier.carrying(bytes(payload[:cut])))
