@@ -115,8 +115,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_a_quiet_day_and_an_attack(site: Site) -> None:
     """Nothing fires while calls go on; then panels and alerts tell of an attack."""
     seen = site.prometheus.values
-    site.until(lambda: seen("count_over_time(up[20s]) >= 24"), "twelve seconds", site.talk)
-    assert site.prometheus.fired("10s") <= SLOWNESS
+    site.until(lambda: seen("count_over_time(up[20s]) >= 18"), "nine seconds", site.talk)
+    assert site.prometheus.fired("8s") <= SLOWNESS
     assert seen("sum(replay_monitor_rulings_total{reason='first-use'})")[0] > 50
 
     recorded, malformed = site.invite(4000), b"INVITE sip:a@b SIP/2.0\r\nnonsense\r\n\r\n"
@@ -295,7 +295,7 @@ def test_a_daemon_that_starts_again_and_again_with_trouble(site: Site) -> None:
     )
     path = f"PYTHONPATH={environment()['PYTHONPATH']}:{site.folder}/broken"
     start = "process_start_time_seconds{job='replay-monitor'}"
-    for _ in range(4):
+    for _ in range(3):
         site.daemon.stop(signal.SIGKILL)
         site.until(lambda: not site.prometheus.values(start), "the end to be seen", lambda: None)
         site.daemon = Daemon(
