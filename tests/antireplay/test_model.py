@@ -47,6 +47,7 @@ class Sent:
     said: Said
     call: "Call"
     at: float
+    heard: bool = False
 
 
 @dataclass
@@ -122,6 +123,7 @@ class Conversations(RuleBasedStateMachine):
             self.arrive(sent)
 
     def arrive(self, sent: Sent) -> None:
+        sent.heard = True
         reason = self.hear(sent.said)
         if reason is not None and sent.call.id not in self.invaded:
             self.counts["honest"] += 1
@@ -293,13 +295,21 @@ class Conversations(RuleBasedStateMachine):
         )
         self.say(call, bye, fate)
 
+    def lasts(self, sent: Sent) -> bool:
+        """Whether the message may still be under way, or be sent again.
+
+        One that nobody has heard is not, once its sender has gone on: he had an answer to it.
+        """
+        call = sent.call
+        newest = next(each for each in reversed(self.sent) if each.call is call) is sent
+        fresh = sent.heard or newest or sent.said in call.pending
+        return fresh and self.now - sent.at <= ALIVE and id(sent) not in self.left
+
     @precondition(lambda self: self.sent)
     @rule(pick=PICK)
     def send_again(self, pick: int) -> None:
         """A retransmission, while its transaction lasts."""
-        lasting = [
-            sent for sent in self.sent if self.now - sent.at <= ALIVE and id(sent) not in self.left
-        ]
+        lasting = [sent for sent in self.sent if self.lasts(sent)]
         if lasting:
             self.arrive(lasting[pick % len(lasting)])
 
@@ -308,7 +318,7 @@ class Conversations(RuleBasedStateMachine):
     def come_late(self, pick: int) -> None:
         """What was overtaken arrives, unless it was under way for too long."""
         sent = self.late.pop(pick % len(self.late))
-        if self.now - sent.at <= ALIVE:
+        if self.lasts(sent):
             self.arrive(sent)
 
     @precondition(lambda self: self.calls and self.policy.moves)
@@ -319,7 +329,6 @@ class Conversations(RuleBasedStateMachine):
         if call.taken and not call.over and not call.pending and call.cseq["bob"] < 7:
             call.bob = address
             # Nothing more comes from where he was.
-            self.late = [sent for sent in self.late if sent.call is not call]
             self.left |= {id(sent) for sent in self.sent if sent.call is call}
             self.request(pick, True, "UPDATE", False, False, "arrives")
 
