@@ -40,13 +40,14 @@ from monitor.observe.report.report import CaptureFacts, Media, Report
 from monitor.pipeline import Pipeline, Settled
 from monitor.record import RulingRecord
 from monitor.shipped import program_version
-from monitor.store.location import open_store
+from monitor.store.location import open_store, public_url
 from monitor.toolbox.registry import RegistryError
 from monitor.toolbox.template import TemplateError
 
 BATCH = 512
 """Frames between two commits."""
 STANDARD_INPUT = "-"
+NOT_TWICE = "standard input cannot be read twice, so the media in it was not looked at"
 INPUT_ERRORS = (
     CaptureError,
     ConfigError,
@@ -96,7 +97,7 @@ def main(options: argparse.Namespace) -> int:
                 media = run.examine(options.captures, task("looking at the media"))
             run.close(media)
             if file is not None and run.findings is not None:
-                file.write(page(_report(run, run.findings, media, options)))
+                file.write(page(_report(run, run.findings, media)))
     except INPUT_ERRORS as error:
         for line in str(error).splitlines():
             print(f"replay-monitor: {line}", file=sys.stderr)
@@ -128,7 +129,9 @@ def _assemble(options: argparse.Namespace, stack: ExitStack) -> "_Run":
     if options.report:
         findings = Findings()
         pipeline.heard = findings.heard
-    return _Run(pipeline, ring, keychain, JsonLines(sys.stdout) if options.json else Tabular(), findings)
+    output = JsonLines(sys.stdout) if options.json else Tabular()
+    settings = _settings(options, len(ring.directory.holdings), trust)
+    return _Run(pipeline, ring, keychain, output, findings, settings)
 
 
 @dataclass(slots=True)
@@ -141,6 +144,7 @@ class _Run:
     output: Telling
     findings: Findings | None
     """For the report, None where there is to be none."""
+    settings: Sequence[tuple[str, str]]
     signalling: Signalling = field(default_factory=Signalling)
     captures: list[CaptureFacts] = field(default_factory=list)
     frames: int = 0
@@ -181,12 +185,13 @@ class _Run:
             for key in self.signalling.suspects
             if (octets := self.keychain.octets(key)) is not None
         }
+        media = Media(keys=len(keys), left_out=self.signalling.left_out + self.keychain.left_out)
         if not keys:
-            return Media()
+            return media
         if STANDARD_INPUT in paths:
-            note = "standard input cannot be read twice, so the media in it was not looked at"
-            print(f"replay-monitor: {note}", file=sys.stderr)
-            return Media(keys=len(keys), note=f"{note[0].upper()}{note[1:]}.")
+            print(f"replay-monitor: {NOT_TWICE}", file=sys.stderr)
+            media.note = f"{NOT_TWICE}."
+            return media
         examination = Examination(keys, self.signalling.call_of)
         number = 1
         for path in paths:
@@ -196,7 +201,8 @@ class _Run:
                     examination.feed(frame)
                     if not frame.number % BATCH:
                         advance(capture)
-        return Media(examination.repeats(), examination.counts, len(keys))
+        media.repeats, media.counts = examination.repeats(), examination.counts
+        return media
 
     def _answer(self) -> None:
         while asks := self.pipeline.asks():
@@ -241,19 +247,20 @@ class _Run:
         )
 
 
-def _report(run: _Run, findings: Findings, media: Media, options: argparse.Namespace) -> Report:
-    held = len(run.ring.directory.holdings)
-    settings = (
+def _settings(options: argparse.Namespace, held: int, trust: Path | None) -> tuple[tuple[str, str], ...]:
+    """How the run is made, for the report."""
+    keys = f"{held}, from {options.keys or options.config}" if held else "none: envelopes were not opened"
+    return (
         ("policy", str(options.config or "the default: no relays, nobody moves")),
-        (
-            "private keys",
-            f"{held}, from {options.keys or options.config}" if held else "none: envelopes were not opened",
-        ),
-        ("trusted certificates", str(options.trust or "none: nobody was asked whom to trust")),
-        ("associations", str(options.store or "fresh: nothing was known before")),
+        ("private keys", keys),
+        ("trusted certificates", str(trust or "none: nobody was asked whom to trust")),
+        ("associations", public_url(options.store or "") or "fresh: nothing was known before"),
     )
-    made = time.time_ns()
-    return Report(findings, run.captures, media, settings, f"sip-replay-monitor {program_version()}", made)
+
+
+def _report(run: _Run, findings: Findings, media: Media) -> Report:
+    program = f"sip-replay-monitor {program_version()}"
+    return Report(findings, run.captures, media, run.settings, program, time.time_ns())
 
 
 @contextmanager

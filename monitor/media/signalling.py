@@ -9,6 +9,10 @@ from monitor.record import RulingRecord
 from monitor.wire import address
 from monitor.wire.flow import Flow
 
+MAX_KEYS = 200_000
+"""Master keys of which it is remembered that they were seen; a further one is never found to come again."""
+MAX_SUSPECTS = 4096
+"""Master keys whose media is looked for."""
 MAX_ENVELOPES = 200_000
 """Fingerprints of envelopes whose keys are remembered; of further ones only their own keys are known."""
 MAX_ENDPOINTS = 65_536
@@ -28,6 +32,9 @@ class Signalling:
     def __init__(self) -> None:
         self.suspects: dict[bytes, None] = {}
         """Fingerprints of the master keys under which media may repeat its keystream, in the order found."""
+        self.left_out = 0
+        """Keys that came when ``MAX_KEYS`` or ``MAX_SUSPECTS`` were there."""
+        self._seen: set[bytes] = set()
         self._held: dict[bytes, tuple[bytes, ...]] = {}
         self._calls: dict[Endpoint, deque[tuple[int, str]]] = {}
 
@@ -38,13 +45,28 @@ class Signalling:
         for sighting in record.sightings:
             (masters if sighting.tier is Tier.MASTER_KEY else envelopes).append(sighting.fingerprint)
             self._locate(sighting.endpoints, record)
-        if record.denies or _SUSPICIOUS.intersection(record.alerts):
+        if record.denies:
             # An envelope that is denied is not opened: it holds what it held when it first came.
             held = (key for envelope in envelopes for key in self._held.get(envelope, ()))
-            self.suspects.update(dict.fromkeys((*masters, *held)))
+            # Not whatever else came with it: an attacker can add as many fresh keys as he likes.
+            self._suspect(key for key in (*masters, *held) if key in self._seen)
         elif masters and len(self._held) < MAX_ENVELOPES:
             for envelope in envelopes:
                 self._held.setdefault(envelope, tuple(masters))
+        if _SUSPICIOUS.intersection(record.alerts):
+            self._suspect(masters)
+        for key in masters:
+            if len(self._seen) < MAX_KEYS:
+                self._seen.add(key)
+            elif key not in self._seen:
+                self.left_out += 1
+
+    def _suspect(self, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            if len(self.suspects) < MAX_SUSPECTS:
+                self.suspects[key] = None
+            elif key not in self.suspects:
+                self.left_out += 1
 
     def _locate(self, endpoints: Iterable[Endpoint], record: RulingRecord) -> None:
         for endpoint in endpoints:

@@ -1,6 +1,7 @@
 """Where a store is: the URLs ``memory:``, ``sqlite:///PATH``, ``redis://HOST:PORT/NUMBER``, ``unix://PATH``."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from monitor.antireplay.table import StoreError
 from monitor.store.managed import Durability, ManagedStore
@@ -41,6 +42,15 @@ def open_store(
 
         return RedisStore(url, secret_check=secret_check, durability=durability, readonly=readonly)
     raise StoreError(f"{url}: is no store; write {FORMS}")
+
+
+def public_url(url: str) -> str:
+    """A store's URL without the password that a server's may hold."""
+    if not url.startswith(SERVERS):
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="").geturl()
 
 
 def sqlite_path(url: str) -> Path:

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from monitor.antireplay.table import Change, StoreError
+from monitor.store.location import public_url
 from monitor.store.managed import FOREVER, LISTING, UNDONE, Durability, Entry
 from monitor.wire.frame import NANOSECONDS
 
@@ -80,9 +80,9 @@ class RedisStore:
             from redis.retry import Retry
         except ImportError:
             raise StoreError(
-                f"{_name(url)}: the Python package redis is missing; pip install 'sip-replay-monitor[redis]'"
+                f"{public_url(url)}: the Python package redis is missing; pip install 'sip-replay-monitor[redis]'"
             ) from None
-        self._name = _name(url)
+        self._name = public_url(url)
         self._errors = (redis.RedisError, OSError)
         self._sync = self._swapped = self._lost = False
         try:
@@ -241,10 +241,3 @@ class RedisStore:
     def _error(self, error: Exception) -> StoreError:
         detail = " ".join(str(error).split())
         return StoreError(f"{self._name}: does not answer: {detail}; see that the server runs and lets us in")
-
-
-def _name(url: str) -> str:
-    """The URL without the password that it may hold."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="").geturl()

@@ -1,5 +1,6 @@
 """``replay``: what it prints, the report that it writes, and how it fails."""
 
+import argparse
 import base64
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from frames import invite, sdp, udp
-from pages import PCAPS, capture
+from pages import PCAPS, Reader, capture
 
 from monitor.__main__ import main
 from monitor.cli import replay
@@ -133,7 +134,7 @@ def test_standard_input_is_read_once(tmp_path: Path) -> None:
     )
     assert '"media"' not in done.stdout
     told = page.read_text()
-    assert "Standard input cannot be read twice" in told
+    assert "standard input cannot be read twice" in told
     digest = subprocess.run(["sha256sum", MEDIA], capture_output=True, text=True, check=True).stdout[:64]
     assert digest in told
 
@@ -170,6 +171,17 @@ def test_no_output_has_a_key_in_it(
         assert text[:16] not in told
         assert text[8:24] not in told
         assert key.hex()[:16] not in told
+
+
+def test_how_the_run_was_made_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text(f'[keys]\ndirectory = "{PCAPS / "keys"}"\ntrust = "{PCAPS / "keys" / "ca.pem"}"\n')
+    page = tmp_path / "report.html"
+    assert main(["replay", "--config", str(config), "--report", str(page), ATTACK]) == 1
+    told = Reader(page.read_text()).text
+    assert f"policy {config} private keys 4, from {config} trusted certificates {PCAPS}/keys/ca.pem" in told
+    options = argparse.Namespace(store="redis://user:secret@192.0.2.9:6379/0", config=None, keys=None)
+    assert ("associations", "redis://192.0.2.9:6379/0") in replay._settings(options, 0, None)
 
 
 def test_reports_of_one_capture_differ_in_nothing_but_when_they_were_made(tmp_path: Path) -> None:

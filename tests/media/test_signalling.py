@@ -65,6 +65,9 @@ def test_accepted_keys_are_no_suspects() -> None:
 
 def test_a_denied_key_is_a_suspect() -> None:
     heard = Signalling()
+    heard.hear(ruling(Reason.FIRST_USE, master()))
+    heard.hear(ruling(Reason.KEY_REUSED, master(), master(FRESH)))
+    assert list(heard.suspects) == [MASTER]
     heard.hear(ruling(Reason.KEY_REUSED, master(), master(FRESH)))
     assert list(heard.suspects) == [MASTER, FRESH]
 
@@ -117,6 +120,18 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard.call_of(Flow(BOB, 1, ALICE, 9, "udp"), 99) == ""
     heard.hear(ruling(Reason.ENVELOPE_REUSED, envelope(bytes([9]) * 32)))
     assert not heard.suspects
+
+
+def test_keys_that_are_left_out_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signalling, "MAX_KEYS", 2)
+    monkeypatch.setattr(signalling, "MAX_SUSPECTS", 1)
+    heard = Signalling()
+    for reason in (Reason.FIRST_USE, Reason.KEY_REUSED):
+        for number in range(3):
+            heard.hear(ruling(reason, master(bytes([number]) * 32)))
+    assert list(heard.suspects) == [bytes(32)]
+    # The third key twice, and the second as a suspect.
+    assert heard.left_out == 3
 
 
 def test_the_keychain_gives_keys_for_fingerprints_and_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,9 @@ def harm(media: Media) -> Iterator[Markup]:
             f"{keys} came where it must not. {count(verified, 'media packet')} are under it, and no "
             "keystream repeats.",
         )
+    if media.left_out:
+        keys = count(media.left_out, "master key")
+        yield left_out(f"The media under {keys} was not looked for: there was no room to remember them.")
     if cut := media.counts["cut"]:
         yield left_out(
             f"Of {count(cut, 'media packet')} not all was captured, so nothing can be told of them: capture "

@@ -48,6 +48,8 @@ class Media:
     """As in ``Examination.counts``."""
     keys: int = 0
     """Master keys whose media was looked for."""
+    left_out: int = 0
+    """Master keys for which there was no room."""
     note: str = ""
     """Why the media was not looked at, empty where it was or there was nothing to look for."""
 
