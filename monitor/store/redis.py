@@ -74,15 +74,15 @@ class RedisStore:
         durability: Durability = "process",
         readonly: bool = False,
     ) -> None:
+        self._name = public_url(url)
         try:
             import redis
             from redis.backoff import NoBackoff
             from redis.retry import Retry
         except ImportError:
             raise StoreError(
-                f"{public_url(url)}: the Python package redis is missing; pip install 'sip-replay-monitor[redis]'"
+                f"{self._name}: the Python package redis is missing; pip install 'sip-replay-monitor[redis]'"
             ) from None
-        self._name = public_url(url)
         self._errors = (redis.RedisError, OSError)
         self._sync = self._swapped = self._lost = False
         try:
