@@ -15,7 +15,7 @@ from monitor.wire import address
 from monitor.wire.flow import Flow
 from monitor.wire.frame import Frame
 
-MAX_CALLS = 20_000
+MAX_CALLS = 10_000
 """Calls that are told apart; further ones are counted only as messages."""
 MAX_KNOWN = 10_000
 """Fingerprints whose messages are kept; of more the oldest are forgotten."""
@@ -27,8 +27,8 @@ MAX_TROUBLES = 200
 """Kinds of exceptions; further ones are counted by name only."""
 MAX_EXAMPLES = 12
 """Frames named of what came many times."""
-MAX_MARKS = 400
-"""Rulings of one call whose times are kept."""
+MAX_MARKS = 60
+"""Rulings of one call whose times are kept; of one with more the first are."""
 DIALOG_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "REFER"))
 
 ACCEPTED, DENIED, EXCEPTIONAL = range(3)
@@ -68,8 +68,6 @@ class Known:
     seen: int = 1
     """Messages with it that were accepted."""
     denied: int = 0
-    last: int = 0
-    """When it was last seen."""
     reasons: Counter[Reason] = field(default_factory=Counter)
 
     @property
@@ -122,6 +120,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.reasons: Counter[Reason] = Counter()
+        self.exceptions: Counter[Outcome] = Counter()
         self.messages = 0
         self.calls: dict[str, Call] = {}
         self.known: dict[bytes, Known] = {}
@@ -161,6 +160,16 @@ class Findings:
         elif message.method == "INVITE" and 200 <= message.status < 300:
             call.answered = call.answered or frame.time
 
+    @property
+    def accepted(self) -> int:
+        """Rulings that accept."""
+        return sum(number for reason, number in self.reasons.items() if not reason.denies)
+
+    @property
+    def denied(self) -> int:
+        """Rulings that deny."""
+        return self.reasons.total() - self.accepted
+
     def record(self, record: Record) -> None:
         """Take in a ruling or an exception."""
         if isinstance(record, RulingRecord):
@@ -195,7 +204,6 @@ class Findings:
             else:
                 known.seen += 1
                 known.messages = [known.first, *known.messages[1:][-MAX_ORIGINALS + 2 :], judged]
-            known.last = record.time
             known.reasons[record.reason] += 1
 
     def _denial(self, record: RulingRecord) -> None:
@@ -204,7 +212,6 @@ class Findings:
         ]
         for each in known:
             each.denied += 1
-            each.last = record.time
         earliest = min(known, key=lambda each: each.first.time, default=None)
         first = earliest.first if earliest else None
         unknown = () if first else tuple(each.fingerprint for each in record.sightings)
@@ -228,6 +235,7 @@ class Findings:
             incident.frames.append(record.frame)
 
     def _exception(self, record: ExceptionRecord) -> None:
+        self.exceptions[record.outcome] += 1
         self.density.add(record.time, EXCEPTIONAL)
         kind = (str(record.exception), str(record.outcome), record.detail[:MAX_TEXT])
         if kind not in self.troubles and len(self.troubles) >= MAX_TROUBLES:

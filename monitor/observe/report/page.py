@@ -6,18 +6,15 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from monitor.antireplay.observation import T
-from monitor.media.repeat import Harm
 from monitor.observe.report import denials, media, tables
 from monitor.observe.report.findings import MAX_CALLS, MAX_INCIDENTS, MAX_KNOWN, Findings
 from monitor.observe.report.judged import MAX_HEAD
-from monitor.observe.report.markup import Markup, joined, tag, text
+from monitor.observe.report.markup import Markup, tag, text
 from monitor.observe.report.parts import left_out
 from monitor.observe.report.report import Report
+from monitor.observe.report.summary import summary
 from monitor.observe.report.timeline import timeline
-from monitor.observe.report.words import count, duration, listed, moment, period
-
-MAX_SOURCES = 5
-"""Addresses that the summary names."""
+from monitor.observe.report.words import duration, moment
 
 
 def page(report: Report) -> str:
@@ -56,7 +53,7 @@ def _header(report: Report) -> Markup:
 
 def _sections(report: Report) -> Iterator[Markup]:
     findings = report.findings
-    yield _summary(report)
+    yield summary(report)
     if drawn := list(timeline(report)):
         yield tag("section", tag("h2", "Calls and denials over time"), *drawn, id="timeline")
     if findings.incidents:
@@ -88,76 +85,6 @@ def _sections(report: Report) -> Iterator[Markup]:
     yield tag(
         "section", tag("h2", "How this was made"), tables.settings(report), *_limits(report), id="method"
     )
-
-
-def _summary(report: Report) -> Markup:
-    findings = report.findings
-    accepted = sum(number for reason, number in findings.reasons.items() if not reason.denies)
-    denied = findings.reasons.total() - accepted
-    troubles = sum(trouble.count for trouble in findings.troubles.values()) + findings.left_out["troubles"]
-    repeats = sum(repeat.packets for repeat in report.media.repeats)
-    said = f"{count(denied, 'message')} denied" if denied else "Nothing was denied"
-    tiles = (
-        (len(findings.calls), "calls", ""),
-        (findings.reasons.total(), "messages with keys", ""),
-        (accepted, "accepted", "ok"),
-        (denied, "denied", "bad" if denied else ""),
-        (troubles, "exceptions", "warn" if troubles else ""),
-        (repeats, "media packets repeated", "bad" if repeats else ""),
-    )
-    return tag(
-        "section",
-        tag("p", said, class_="said"),
-        *(tag("p", paragraph) for paragraph in _story(report, accepted, denied, troubles)),
-        tag(
-            "ul",
-            *(
-                tag("li", tag("b", f"{value:,}"), tag("span", name), class_=kind or None)
-                for value, name, kind in tiles
-            ),
-            class_="tiles",
-        ),
-        class_="verdict bad" if denied else "verdict",
-        id="summary",
-    )
-
-
-def _story(report: Report, accepted: int, denied: int, troubles: int) -> Iterator[Markup]:
-    """The run in plain words."""
-    findings, seen = report.findings, [facts for facts in report.captures if facts.frames]
-    frames = sum(facts.frames for facts in seen)
-    when = period(min(facts.start for facts in seen), max(facts.end for facts in seen)) if seen else ""
-    captured = f"{count(len(report.captures), 'capture')} of {count(frames, 'frame')}, recorded {when}, "
-    yield joined(
-        captured if seen else "No frames were captured. There ",
-        f"held {count(findings.messages, 'SIP message')} in {count(len(findings.calls), 'call')}. "
-        if seen
-        else "is nothing to tell. ",
-        f"{count(findings.reasons.total(), 'message')} bore key material and were ruled on: "
-        f"{accepted:,} accepted, {denied:,} denied."
-        if findings.reasons
-        else "None bore key material.",
-        f" {count(troubles, 'exception')} tell of what could not be read for sure." if troubles else "",
-    )
-    if denied:
-        reasons = [
-            f"{number:,} as {reason}" for reason, number in findings.reasons.most_common() if reason.denies
-        ]
-        sources = denials.sources(findings)
-        named = [f"{source} ({number:,})" for source, number in sources.most_common(MAX_SOURCES)]
-        if len(sources) > MAX_SOURCES:
-            named.append(f"{len(sources) - MAX_SOURCES:,} other addresses")
-        yield joined(f"Denied were {listed(reasons)}. They came from {listed(named)}.")
-    told = [
-        words.format(count(packets, "media packet"))
-        for harm, words in (
-            (Harm.KEYSTREAM_REUSED, "the keystream of {} was used a second time"),
-            (Harm.PACKETS_REPLAYED, "the recording of {} was sent again"),
-        )
-        if (packets := sum(repeat.packets for repeat in report.media.repeats if repeat.harm is harm))
-    ]
-    if told:
-        yield joined(f"It did harm: {listed(told)}.")
 
 
 def _denials(findings: Findings) -> Iterator[Markup]:

@@ -14,8 +14,6 @@ from monitor.observe.report.words import clock, count, duration, moment
 
 MAX_ROWS = 40
 """Calls that are drawn."""
-MAX_MARKS = 60
-"""Rulings that are drawn of one call."""
 MAX_LINKS = 60
 """Lines between originals and what repeats them."""
 MAX_SPANS = 60
@@ -51,7 +49,7 @@ def chosen(findings: Findings, media: Media) -> list[Call]:
     calls = [call for call_id in wanted if (call := findings.calls.get(call_id)) is not None]
     if len(calls) < MAX_ROWS:
         others = (call for call in findings.calls.values() if call.call_id not in wanted)
-        calls += sorted(others, key=lambda call: (not call.marks, call.start))[: MAX_ROWS - len(calls)]
+        calls += sorted(others, key=lambda call: (not call.denied, not call.marks, call.start))
     return sorted(calls[:MAX_ROWS], key=lambda call: call.start)
 
 
@@ -80,10 +78,9 @@ class _Drawing:
 
     def picture(self) -> Markup:
         findings = self._report.findings
-        denied = sum(number for reason, number in findings.reasons.items() if reason.denies)
         said = (
             f"{count(len(self._calls), 'call')} of {len(findings.calls):,} over time, with "
-            f"{count(denied, 'denial')}. The tables below say the same in words."
+            f"{count(findings.denied, 'denial')}. The tables below say the same in words."
         )
         return tag(
             "svg",
@@ -180,8 +177,7 @@ class _Drawing:
 
     def _marks(self, call: Call) -> Iterator[Markup]:
         middle = self._middles[call.call_id]
-        marks = sorted(call.marks, key=lambda mark: mark[1].denies)
-        for time, reason in marks[-MAX_MARKS:]:
+        for time, reason in sorted(call.marks, key=lambda mark: mark[1].denies):
             yield _mark(self._axis.place(time), middle, time, reason)
 
     def _links(self) -> Iterator[Markup]:

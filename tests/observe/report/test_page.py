@@ -95,7 +95,8 @@ def test_exceptions_are_grouped(tmp_path: Path) -> None:
     )
     packets = [udp(BOB, ALICE, broken)] * 20
     told = Reader(report(tmp_path / "report.html", capture(tmp_path / "own.pcap", *packets))).text
-    assert "20 exceptions tell of what could not be read for sure" in told
+    assert "20 messages denied for what could not be told for sure" in told
+    assert "20 exceptions tell of what could not be told for sure, 20 of which deny." in told
     assert "ambiguous deny Content-Lengths that differ 20" in told
     assert "frames 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 …" in told
 
