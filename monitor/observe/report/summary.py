@@ -32,13 +32,11 @@ def summary(report: Report) -> Markup:
         tag("li", tag("b", f"{value:,}"), tag("span", name), class_=kind or None)
         for value, name, kind in tiles
     )
+    paragraphs = (" ".join(said) for said in (_captured(report), _denied(findings), _harm(media)))
     return tag(
         "section",
         tag("p", _verdict(findings.denied, refused), class_="said"),
-        *(
-            tag("p", " ".join(paragraph))
-            for paragraph in (_captured(report), _denied(findings), _harm(media))
-        ),
+        *(tag("p", paragraph) for paragraph in paragraphs if paragraph),
         tag("ul", *shown, class_="tiles"),
         class_="verdict bad" if findings.denied or refused else "verdict",
         id="summary",
