@@ -1,7 +1,7 @@
 """Rulings: a verdict with its one reason."""
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import NamedTuple
 
 
 class Verdict(StrEnum):
@@ -34,6 +34,8 @@ class Reason(Enum):
     """Denies where the policy says so; an alert by default."""
 
     rank: int
+    denies: bool
+    """Whether the reason is a denial."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -43,18 +45,13 @@ class Reason(Enum):
         """The verdict that goes with the reason."""
         return Verdict.DENY if self.denies else Verdict.ACCEPT
 
-    @property
-    def denies(self) -> bool:
-        """Whether the reason is a denial."""
-        return self.rank >= Reason.KEY_REUSED.rank
-
 
 for _rank, _reason in enumerate(Reason):
     _reason.rank = _rank
+    _reason.denies = _rank >= list(Reason).index(Reason.KEY_REUSED)
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """What the judge says of a message."""
 
     reason: Reason

@@ -1,16 +1,14 @@
 """The role that a store plays for the association table (the SAD of RFC 4301 §4.4.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class StoreError(Exception):
     """The store cannot answer or commit; nothing since the last commit counts. One line, with the mend."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One record to be put in place of another."""
 
     key: bytes

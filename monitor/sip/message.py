@@ -1,7 +1,7 @@
 """SIP messages (RFC 3261 §7), read strictly where a reading matters for keys."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from monitor.exceptions import ExceptionName
 from monitor.sip import header, name_addr, start_line
@@ -40,8 +40,7 @@ _WORD = 1 << 32
 _MISSING = StartLine("", None)
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
+class Via(NamedTuple):
     """One Via header field value (RFC 3261 §20.42)."""
 
     transport: str
@@ -55,8 +54,7 @@ class Via:
     rport: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One SIP request or response, whole."""
 
     start_line: str

@@ -1,7 +1,7 @@
 """Layers: what a message is peeled into, each with the kind by which templates send it to tools."""
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from monitor.cms.content import CompressedData
 from monitor.cms.enveloped import EnvelopedData
@@ -43,8 +43,7 @@ class Service(StrEnum):
     COMPRESSION = "compression"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where in its message a layer was found."""
 
     depth: int = 0
@@ -55,11 +54,10 @@ class Place:
 
     def deeper(self) -> "Place":
         """One layer further in."""
-        return replace(self, depth=self.depth + 1)
+        return self._replace(depth=self.depth + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """Signed content: opaque, or detached with the entity that it is over."""
 
     data: SignedData
@@ -70,8 +68,7 @@ class Signed:
 Value = bytes | EnvelopedData | Signed | CompressedData | Entity | None
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One layer of a message."""
 
     kind: Kind

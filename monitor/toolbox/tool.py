@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from monitor.antireplay.fingerprint import Fingerprinter
 from monitor.antireplay.sad import AssociationDatabase
@@ -29,8 +29,7 @@ class Databases:
     """Which messages are kept as evidence where a template does not say; None: nobody keeps any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Peeled:
+class Peeled(NamedTuple):
     """What a tool gives back."""
 
     entities: Sequence[Entity] = ()

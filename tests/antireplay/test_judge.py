@@ -334,7 +334,7 @@ class TestRelayed:
         stage.rules(onward, "relayed", at=0.01)
         stage.rules(last, "relayed", at=0.02)
         stage.rules(last, "retransmission", at=0.52)
-        way = tuple(replace(via, received="") for via in last.vias)
+        way = tuple(via._replace(received="") for via in last.vias)
         hop = answer(200, "A", destination=second, vias=way)
         stage.rules(hop, "first-use", at=1)
         stage.rules(replace(hop, source=second, destination=PROXY, vias=way[1:]), "relayed", at=1.01)
@@ -377,6 +377,16 @@ class TestRelayed:
         stage.rules(self.onward(replace(first, branch="z9hG4bK-2"), "z9hG4bK-q"), "stale", at=60)
         stage.rules(replace(first, branch="z9hG4bK-3"), "stale", at=60)
         stage.rules(self.onward(replace(first, source=CHARLES), "z9hG4bK-q"), "source-changed", at=60)
+
+    @pytest.mark.parametrize("both_sides", [True, False])
+    def test_a_caller_who_sent_no_key_can_hang_up(self, both_sides: bool) -> None:
+        """Where his ACK, which has the first, is lost at the proxy, only the answers' Via tells where he is."""
+        stage = Stage(self.POLICY)
+        call = replace(answer(200, "A"), vias=(Via("UDP", BOB, None, "z9hG4bK-1", received=BOB),))
+        stage.rules(self.upward(call, "z9hG4bK-p"), "first-use")
+        bye = request("BYE")
+        stage.hear(bye if both_sides else self.onward(bye), at=10)
+        stage.rules(self.upward(replace(call, cseq=3), "z9hG4bK-q"), "dialog-ended", at=10 + T + MOMENT)
 
     def test_what_the_proxy_tells_the_caller_ends_the_call(self) -> None:
         """One phone never says a word; the proxy gives up."""
