@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.antireplay.table import Change, Store, StoreError
-from monitor.capture.nfqueue import Arrival, Queue
+from monitor.capture.nfqueue import Arrival, Passes, Queue, none_passes
 from monitor.keys.holder import KeyHolder
 from monitor.keys.request import UnwrapRequest
 
@@ -110,7 +110,7 @@ class _FailingQueue(Queue):
                 lambda flags=0: whole(flags)[:-1] if rehearsal.current else whole(flags)
             )
 
-    def receive(self, now: int, limit: int) -> list[Arrival]:
+    def receive(self, now: int, limit: int, passes: Passes = none_passes) -> list[Arrival]:
         match self._rehearsal.current:
             case Failure.QUEUE_FULL:
                 time.sleep(PAUSE)  # The socket stays readable: the loop would spin.
@@ -122,7 +122,7 @@ class _FailingQueue(Queue):
             case Failure.DAEMON_HANGS:
                 while self._rehearsal.current:
                     time.sleep(PAUSE)
-        return super().receive(now, limit)
+        return super().receive(now, limit, passes)
 
 
 class _FailingStore:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.table import Change, Store, StoreError
-from monitor.capture.nfqueue import Arrival, Packet
+from monitor.capture.nfqueue import Arrival, Packet, Passes, none_passes
 from monitor.clock import SteadyClock
 from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.verdict import enforce
@@ -27,8 +27,10 @@ from monitor.observe.metrics import Metrics
 from monitor.observe.notify import Notifier
 from monitor.pipeline import Ask, Settled
 from monitor.record import Record, RulingRecord
+from monitor.sip.glance import packet_passes
 from monitor.store.managed import ManagedStore
 from monitor.wire.frame import NANOSECONDS, Frame
+from monitor.wire.ip import UDP
 
 log = logging.getLogger("monitor")
 
@@ -53,8 +55,12 @@ class Source(Protocol):
     def overruns(self) -> int: ...
     @property
     def malformed(self) -> int: ...
+    @property
+    def passed(self) -> int: ...
+    @property
+    def passed_since(self) -> int: ...
     def fileno(self) -> int: ...
-    def receive(self, now: int, limit: int) -> list[Arrival]: ...
+    def receive(self, now: int, limit: int, passes: Passes = ...) -> list[Arrival]: ...
     def pause(self) -> None: ...
     def close(self) -> None: ...
 
@@ -248,7 +254,10 @@ class Service:
 
     def _take(self, source: Source, now: int) -> int:
         """Feed one batch to the core; what needs no judging gets its verdict. How many packets there were."""
-        arrivals = source.receive(now, self._batch)
+        passed = source.passed
+        # What is recorded is recorded whole.
+        arrivals = source.receive(now, self._batch, none_passes if self._record else packet_passes)
+        passed = source.passed - passed
         metrics, held = self._metrics, self._held
         given: list[tuple[int, RulingRecord | None]] = []
         for frame, packet in arrivals:
@@ -260,10 +269,15 @@ class Service:
                 self._give(packet, verdict)
                 given.append((frame.time, None))
         self._observe_latency(given)
-        if arrivals:
-            metrics.batch.observe(len(arrivals))
+        if passed:
+            metrics.packets[UDP] += passed
+            metrics.verdicts[Verdict.ACCEPT] += passed
+            metrics.latency.observe(max(0, self._clock() - source.passed_since) / NANOSECONDS, times=passed)
+        taken = len(arrivals) + passed
+        if taken:
+            metrics.batch.observe(taken)
         self._keywork.ask()
-        return len(arrivals)
+        return taken
 
     def _feed(self, frame: Frame) -> Verdict | None:
         try:

@@ -13,7 +13,7 @@ import pytest
 from monitor import service as service_module
 from monitor.antireplay.ruling import Reason, Verdict
 from monitor.antireplay.table import Change
-from monitor.capture.nfqueue import Arrival
+from monitor.capture.nfqueue import Arrival, Passes, none_passes
 from monitor.exhibit import Exhibit
 from monitor.keys.error import KeyStoreError
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
@@ -87,6 +87,7 @@ class Queue(Wakeable):
         super().__init__()
         self.waiting: list[Arrival] = []
         self.paused = self.closed = False
+        self.passed = self.passed_since = 0
         self.batches: list[int] = []
         self._number = 0
 
@@ -105,14 +106,19 @@ class Queue(Wakeable):
                 self.waiting.append((Frame(self._number, 1000, RAW, data, len(data)), packet))
         self.wake()
 
-    def receive(self, now: int, limit: int) -> list[Arrival]:
+    def receive(self, now: int, limit: int, passes: Passes = none_passes) -> list[Arrival]:
         with self._lock:
             batch, self.waiting = self.waiting[:limit], self.waiting[limit:]
             if not self.waiting and not self.paused:
                 self.drain()
         if batch:
             self.batches.append(len(batch))
-        return batch
+        passing = [arrival for arrival in batch if passes(arrival[0].data)]
+        for frame, packet in passing:
+            packet.accept()
+            self.passed += 1
+            self.passed_since = frame.time
+        return [arrival for arrival in batch if arrival not in passing]
 
     def pause(self) -> None:
         self.paused = True
@@ -299,6 +305,22 @@ def test_what_needs_no_judging_does_not_wait_for_the_commit() -> None:
         assert judged.verdict is None
         gate.set()
         assert verdict(judged) is Verdict.ACCEPT
+
+
+def test_what_is_plainly_no_sip_never_reaches_the_core() -> None:
+    with running() as stage:
+        stage.rule(bytes(8) + b"\x80 media", b"p", bytes(8) + b"\x80 media")
+        until(lambda: stage.metrics.verdicts[Verdict.ACCEPT] == 3)
+        assert stage.core.log == ["feed p", "settle"]
+        assert stage.metrics.packets_by_transport()["udp",] == 3
+        assert sum(stage.metrics.latency.counts) == 3
+
+
+def test_what_is_recorded_is_recorded_whole() -> None:
+    recorded: list[Frame] = []
+    with running(record=recorded.append) as stage:
+        stage.rule(bytes(8) + b"\x80 media", b"p")
+        assert len(recorded) == 2
 
 
 def test_batches_are_bounded() -> None:

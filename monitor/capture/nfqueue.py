@@ -60,6 +60,8 @@ class Packet(Protocol):
 
 Arrival = tuple[Frame, Packet]
 """A frame with the packet to give the verdict to."""
+Passes = Callable[[bytes], object]
+"""Tells of a packet's octets, by what is true or false, whether it is to be looked at no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Statistics:
     """Packets that found the queue full."""
     user_dropped: int
     """Packets that found the socket's receive buffer full."""
+
+
+def none_passes(_packet: bytes) -> bool:
+    """Every packet is to be looked at."""
+    return False
 
 
 class Queue:
@@ -97,8 +104,13 @@ class Queue:
         frames: Iterator[int] | None = None,
     ) -> None:
         self.number = number
+        self.passed = 0
+        """Packets that ``receive`` accepted itself."""
+        self.passed_since = 0
+        """When the oldest of those that it accepted last had come (nanoseconds since the epoch)."""
         self._arrivals: list[Arrival] = []
         self._now = 0
+        self._passes: Passes = none_passes
         self._frames = frames or count(1)
         self._bound = _bind(number, self._take)
         self._socket = socket.socket(fileno=os.dup(self._bound.get_fd()))
@@ -132,15 +144,17 @@ class Queue:
         """The descriptor to wait on for packets."""
         return self._socket.fileno()
 
-    def receive(self, now: int, limit: int) -> list[Arrival]:
+    def receive(self, now: int, limit: int, passes: Passes = none_passes) -> list[Arrival]:
         """The packets that wait to be read, at most ``limit``, without waiting for more.
 
         :param now: nanoseconds since the epoch, the time of frames that the kernel gives none near it.
+        :param passes: says which packets are accepted at once. They are counted in ``passed``, and their
+            numbers stay unused.
         :raises QueueError: the socket failed for good.
         """
         arrivals: list[Arrival] = []
         self._arrivals = arrivals
-        self._now = now
+        self._now, self._passes, self.passed_since = now, passes, 0
         self._reader.left = limit
         try:
             self._bound.run_socket(self._reader)
@@ -163,16 +177,27 @@ class Queue:
     def _take(self, packet: Any) -> None:
         # An exception here would reach the caller of receive(), and the packet would wait for ever.
         try:
-            self._arrivals.append((self._frame(packet), packet))
+            data = packet.get_payload()
+            if not self._passes(data):
+                self._arrivals.append((self._frame(packet, data), packet))
+                return
         except Exception:
             packet.drop()
+            return
+        packet.accept()
+        self.passed += 1
+        next(self._frames)
+        if not self.passed_since:
+            self.passed_since = self._time(packet)
 
-    def _frame(self, packet: Any) -> Frame:
-        data = packet.get_payload()
+    def _time(self, packet: Any) -> int:
         stamp = round(packet.get_timestamp() * 1_000_000) * 1000
+        return stamp if abs(stamp - self._now) < STAMP else self._now
+
+    def _frame(self, packet: Any, data: bytes) -> Frame:
         return Frame(
             next(self._frames),
-            stamp if abs(stamp - self._now) < STAMP else self._now,
+            self._time(packet),
             RAW,
             data,
             wire_length(data),
@@ -202,6 +227,8 @@ class _Reader:
 
     def __init__(self, source: socket.socket) -> None:
         self._socket = source
+        # One buffer for all: making one of this size for each message costs more than to copy what came.
+        self._buffer = memoryview(bytearray(READ_SIZE))
         self.left = 0
         self.overruns = 0
         self.malformed = 0
@@ -221,7 +248,7 @@ class _Reader:
         """The next message of the socket."""
         while True:
             try:
-                return self._socket.recv(READ_SIZE, flags)
+                return bytes(self._buffer[: self._socket.recv_into(self._buffer, READ_SIZE, flags)])
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise

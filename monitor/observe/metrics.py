@@ -47,11 +47,11 @@ class Histogram:
         self.examples: list[tuple[float, RulingRecord] | None] = [None] * (len(bounds) + 1)
         """By bucket, an observation with the message that it was made of."""
 
-    def observe(self, value: float, example: RulingRecord | None = None) -> None:
-        """Count ``value``, in the unit of the bounds."""
+    def observe(self, value: float, example: RulingRecord | None = None, times: int = 1) -> None:
+        """Count ``value``, in the unit of the bounds, so many times."""
         index = bisect_left(self.bounds, value)
-        self.counts[index] += 1
-        self.total += value
+        self.counts[index] += times
+        self.total += value * times
         if example is not None:
             self.examples[index] = value, example
 

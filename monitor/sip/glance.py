@@ -17,6 +17,9 @@ _IPV6 = rb"[\x60-\x6f].{5}\x11.{33}" + _UDP
 _RAW = re.compile(b"(?:" + _IPV4 + b"|" + _IPV6 + b")", re.DOTALL)
 _ETHERNET = re.compile(rb".{12}(?:\x08\x00" + _IPV4 + rb"|\x86\xdd" + _IPV6 + rb")", re.DOTALL)
 
+packet_passes = _RAW.match
+"""The same of an IP packet's octets, before anything is made of them; what it gives is true or false."""
+
 
 def plainly_not_sip(frame: Frame) -> bool:
     """Whether a frame is one whole UDP datagram outside any tunnel whose first octet no SIP stack would take.

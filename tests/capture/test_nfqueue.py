@@ -183,7 +183,7 @@ def test_an_overflow_is_counted_and_a_broken_socket_is_told(
     errors = [OSError(errno.ENOBUFS, "No buffer space available"), BlockingIOError(errno.EAGAIN, "dry")]
 
     class Source:
-        def recv(self, size: int, flags: int) -> bytes:
+        def recv_into(self, buffer: memoryview, size: int, flags: int) -> int:
             raise errors.pop(0)
 
     monkeypatch.setattr(queue._reader, "_socket", Source())
