@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from monitor import collector
 from monitor.antireplay.policy import Policy
 from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.table import StoreError
@@ -92,6 +93,7 @@ def main(options: argparse.Namespace) -> int:
             if options.report:
                 file = stack.enter_context(ReportFile(options.report, options.captures))
             run = _assemble(options, stack)
+            collector.calm()
             with _progress() as task:
                 run.read(options.captures, task("reading"))
                 media = run.examine(options.captures, task("looking at the media"))

@@ -1,7 +1,6 @@
 """``replay-monitor run``: the daemon."""
 
 import argparse
-import gc
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from monitor import collector
 from monitor.antireplay.table import StoreError
 from monitor.assembly import YEAR, assemble
 from monitor.capture.nfqueue import Queue, QueueError, read_statistics
@@ -142,8 +142,7 @@ def main(options: argparse.Namespace) -> int:
             for line in str(error).splitlines():
                 print(f"replay-monitor: {line}", file=sys.stderr)
             return 2
-        # What the start has made stays: each round of the collector through it would hold the queue.
-        gc.freeze()
+        collector.calm()
         try:
             service.run()
         except QueueError as error:
