@@ -50,8 +50,8 @@ def _replay(capture: Path, packets: int, folder: Path) -> Run:
     for file in folder.glob("replay.db*"):
         file.unlink()
     arguments = [sys.executable, "-m", "monitor", "replay", "--json"]
-    with output.open("wb") as file:
-        run = command(packets, [*arguments, "--store", f"sqlite:///{store}", str(capture)], file)
+    with output.open("wb") as told:
+        run = command(packets, [*arguments, "--store", f"sqlite:///{store}", str(capture)], told)
     summary = output.read_bytes().splitlines()[-1]
     if b'"accepted":%d,"denied":0' % (packets // 10) not in summary:
         raise RuntimeError(f"not all INVITEs were accepted: {summary!r}")

@@ -89,8 +89,9 @@ def _rows(numbers: dict[str, Any]) -> list[Row]:
         Row(
             f"Growth: pauses while {prune['pruned'] / 1e6:.2g} million records are pruned",
             "< 10 ms",
-            f"p50 {prune['p50'] * 1000:.1f} ms, p99 {prune['p99'] * 1000:.1f} ms, most {prune['most'] * 1000:.1f} ms"
-            f" in {prune['slices']} slices; of CPU at most {prune['most_cpu'] * 1000:.1f} ms",
+            f"p50 {prune['p50'] * 1000:.1f} ms, p99 {prune['p99'] * 1000:.1f} ms,"
+            f" most {prune['most'] * 1000:.1f} ms in {prune['slices']} slices;"
+            f" of CPU at most {prune['most_cpu'] * 1000:.1f} ms",
             prune["most"] < 0.010,
         ),
     ]
@@ -100,7 +101,9 @@ def _notes(numbers: dict[str, Any]) -> list[str]:
     if size >= 100_000_000:
         return []
     larger = ["10 and 100 million", "100 million"][size >= 10_000_000]
-    return [f"Not run: growth to {larger} associations. make bench-growth SIZE=1e7 (or 1e8, which takes hours)"]
+    return [
+        f"Not run: growth to {larger} associations. make bench-growth SIZE=1e7 (or 1e8, which takes hours)"
+    ]
 
 
 def _fill(path: Path, number: int) -> int:

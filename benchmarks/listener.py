@@ -12,7 +12,7 @@ END = b"end of the measurement"
 
 
 def main() -> None:
-    """Listen on the address that is named until ``END`` comes; print delays (seconds) and counts by source."""
+    """Listen on the address that is named until ``END`` comes; print delays (seconds), counts by source."""
     address, port = sys.argv[1:]
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE

@@ -1,4 +1,4 @@
-"""Live: how fast a daemon rules on what waits in its queue, what it adds to a call, and a flood of replays."""
+"""Live: how fast a daemon rules on what waits in its queue, what it adds to calls, a flood of replays."""
 
 import json
 import os
@@ -183,12 +183,11 @@ def _delays(place: Site, messages: Sequence[Message], rate: float, port: int) ->
     return delays
 
 
-def _latencies(
-    place: Site, folder: Path, calls: Calls, capacity: float
-) -> tuple[list[Row], dict[str, Any]]:
+def _latencies(place: Site, folder: Path, calls: Calls, capacity: float) -> tuple[list[Row], dict[str, Any]]:
     rate = capacity / 2
     base = quantile(_delays(place, calls.sealed(LATENCY_CALLS // 2), rate, QUIET_PORT), 0.5)
-    rows, numbers = [], {"rate": rate, "base": base}
+    rows: list[Row] = []
+    numbers: dict[str, Any] = {"rate": rate, "base": base}
     for durability in ("process", "power"):
         daemon = place.daemon(folder / f"latency-{durability}", durability, KEYS)
         messages = calls.sealed(LATENCY_CALLS)
@@ -235,7 +234,9 @@ def _flood(place: Site, folder: Path, calls: Calls) -> tuple[Row, dict[str, Any]
     delays = told["delays"]
     arrived = len(delays)
     rate = sent[0] / FLOOD_SECONDS
-    measured = f"{arrived} of {len(legitimate)} arrived, {rate / 1000:.0f}k replays/s, {lost} packets found no room"
+    measured = (
+        f"{arrived} of {len(legitimate)} arrived, {rate / 1000:.0f}k replays/s, {lost} packets found no room"
+    )
     numbers = {"sent": len(legitimate), "arrived": arrived, "replays": sent[0], "lost_packets": lost}
     if delays:
         measured += f", p50 {quantile(delays, 0.5) * 1000:.0f} ms"

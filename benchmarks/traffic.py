@@ -37,7 +37,7 @@ def invite(number: int, host: str, body: bytes, headers: str = "Content-Type: ap
     return (
         f"INVITE sip:callee@example.org SIP/2.0\r\n"
         f"Via: SIP/2.0/UDP {host}:5060;rport;branch=z9hG4bK{number:012x}\r\nMax-Forwards: 70\r\n"
-        f"From: \"Caller\" <sip:caller{number % 1000}@example.org>;tag={number:08x}\r\n"
+        f'From: "Caller" <sip:caller{number % 1000}@example.org>;tag={number:08x}\r\n'
         f"To: <sip:callee@example.org>\r\nCall-ID: {number:016x}@{host}\r\nCSeq: 1 INVITE\r\n"
         f"Contact: <sip:caller{number % 1000}@{host}:5060>\r\n"
         "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK\r\nSupported: replaces, timer\r\n"
