@@ -45,6 +45,8 @@ class Event:
     source: bytes
     """Effective source (packed)."""
     destination: bytes
+    target: bytes
+    """Whom it is for: of a response the requester, also where a trusted relay stands before him (packed)."""
     time: int
     known: bool = False
     """The message bore key material that is bound to its source in this dialog."""
@@ -121,7 +123,7 @@ class Dialog:
         return cls(
             call_id[:CALL_ID_SHOWN],
             event.requester,
-            (event.source, event.destination),
+            tuple(dict.fromkeys((event.source, event.destination, event.target))),
             confirmed=event.status is None and event.responder is not None,
         )
 

@@ -43,6 +43,8 @@ class Facts:
     source: bytes
     hop: bytes
     destination: bytes
+    target: bytes
+    """Whom it is for: of a response the requester, also where a trusted relay stands before him (packed)."""
     time: int
     address_of_record: str
     """Of the party whose body bears the keys; empty where it is anonymous (RFC 3323 §4.1)."""
@@ -80,6 +82,7 @@ class Facts:
             effective_source(hop, vias, policy.relays) if status is None else hop,
             hop,
             destination,
+            destination if status is None else effective_source(destination, vias, policy.relays),
             time,
             address_of_record(message.from_uri if status is None else message.to_uri),
         )
@@ -107,6 +110,7 @@ class Facts:
             self.responder,
             self.source,
             self.destination,
+            self.target,
             self.time,
             known,
         )
