@@ -272,12 +272,13 @@ def _describe(metrics: Metrics, config: Config, pipeline: Pipeline, directory: D
 
 
 def _until_expiry(directory: Directory, now: int) -> int:
-    """Nanoseconds until the newest certificate of a held key expires; a year where none is valid."""
+    """Nanoseconds until the newest certificate of a held key expires, a year at the least: who holds a key
+    whose certificate has expired may open with it what was recorded before."""
     certificates = [
         x509.load_der_x509_certificate(der) for holding in directory.holdings for der in holding.certificates
     ]
     ends = [round(each.not_valid_after_utc.timestamp()) * NANOSECONDS for each in certificates]
-    return min(max([end - now for end in ends if end > now], default=YEAR), LONGEST_RETENTION)
+    return min(max([YEAR, *(end - now for end in ends)]), LONGEST_RETENTION)
 
 
 def _events(config: Config, stack: ExitStack) -> EventFile | None:

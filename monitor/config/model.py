@@ -207,7 +207,7 @@ class StoreTable(Table):
     retention: Retention = Field(
         default=None,
         description="How long an association is kept after its last message: `certificate`, until the newest"
-        " certificate of the keys held expires, or for a year where none is held; or a duration.",
+        " certificate of the keys held expires, and a year at the least; or a duration.",
     )
 
 

@@ -100,7 +100,8 @@ def test_associations_outlast_the_newest_certificate_of_a_held_key() -> None:
     directory = load_keys(KEYS).directory
     end = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC).timestamp()
     eve = round(end - 3600) * NANOSECONDS
-    assert run._until_expiry(directory, eve) == 3600 * NANOSECONDS
+    assert run._until_expiry(directory, eve - YEAR) == YEAR + 3600 * NANOSECONDS
+    assert run._until_expiry(directory, eve) == YEAR, "a key outlives its certificate"
     assert run._until_expiry(directory, eve + YEAR) == YEAR, "none is valid any more"
     assert run._until_expiry(Directory(), eve) == YEAR
     assert run._until_expiry(directory, 0) == run.LONGEST_RETENTION
