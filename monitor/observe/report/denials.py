@@ -1,6 +1,5 @@
 """The part of the page that shows the denials: who replayed what from where, and each in detail."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from monitor.antireplay.fingerprint import spi
@@ -217,11 +216,3 @@ def _line(pieces: Sequence[Piece]) -> Markup | None:
         return None
     parts = (tag("mark", text(piece.text)) if piece.differs else text(piece.text) for piece in pieces)
     return tag("code", *parts)
-
-
-def sources(findings: Findings) -> Counter[str]:
-    """How many denials came from each address."""
-    counted: Counter[str] = Counter()
-    for incident in findings.incidents.values():
-        counted[incident.denied.source] += incident.count
-    return counted

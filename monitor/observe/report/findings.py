@@ -25,6 +25,8 @@ MAX_INCIDENTS = 200
 """Kinds of denials, as ``Incident`` tells them apart; further ones are counted only."""
 MAX_TROUBLES = 200
 """Kinds of exceptions; further ones are counted by name only."""
+MAX_SENDERS = 1000
+"""Addresses whose denials are counted one by one."""
 MAX_EXAMPLES = 12
 """Frames named of what came many times."""
 MAX_MARKS = 60
@@ -121,6 +123,8 @@ class Findings:
     def __init__(self) -> None:
         self.reasons: Counter[Reason] = Counter()
         self.exceptions: Counter[Outcome] = Counter()
+        self.senders: Counter[str] = Counter()
+        """Denials by source address."""
         self.messages = 0
         self.calls: dict[str, Call] = {}
         self.known: dict[bytes, Known] = {}
@@ -128,7 +132,8 @@ class Findings:
         self.troubles: dict[tuple[str, str, str], Trouble] = {}
         self.density = Density(3)
         self.left_out: Counter[str] = Counter()
-        """What limits kept out: INVITEs of further ``calls``, ``known``, ``incidents``, ``troubles``."""
+        """What limits kept out: INVITEs of further ``calls``; ``known``, ``senders``, ``incidents``,
+        ``troubles``."""
 
     def heard(self, message: Message, frame: Frame, flow: Flow) -> None:
         """Take in any SIP message."""
@@ -207,6 +212,11 @@ class Findings:
             known.reasons[record.reason] += 1
 
     def _denial(self, record: RulingRecord) -> None:
+        source = address.text(record.source)
+        if source in self.senders or len(self.senders) < MAX_SENDERS:
+            self.senders[source] += 1
+        else:
+            self.left_out["senders"] += 1
         known = [
             found for each in record.sightings if (found := self.known.get(each.fingerprint)) is not None
         ]

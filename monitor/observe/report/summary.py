@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from monitor.exceptions import Outcome
 from monitor.media.repeat import Harm
-from monitor.observe.report.denials import sources
 from monitor.observe.report.findings import Findings
 from monitor.observe.report.markup import Markup, tag
 from monitor.observe.report.report import CaptureFacts, Media, Report
@@ -21,7 +20,7 @@ def summary(report: Report) -> Markup:
     refused = findings.exceptions[Outcome.DENY]
     exceptions = findings.exceptions.total()
     tiles = (
-        (len(findings.calls), "calls", ""),
+        (len(findings.calls), "calls or more" if findings.left_out["calls"] else "calls", ""),
         (findings.reasons.total(), "messages with keys", ""),
         (findings.accepted, "accepted", "ok"),
         (findings.denied, "denied", "bad" if findings.denied else ""),
@@ -57,10 +56,12 @@ def _captured(report: Report) -> Iterator[str]:
         yield "No frames were captured."
         return
     findings = report.findings
+    least = "at least " if findings.left_out["calls"] else ""
     yield (
         f"{count(len(seen), 'capture')} of {count(_frames(seen), 'frame')}, recorded "
         f"{period(min(facts.start for facts in seen), max(facts.end for facts in seen))}, "
-        f"held {count(findings.messages, 'SIP message')} in {count(len(findings.calls), 'call')}."
+        f"held {count(findings.messages, 'SIP message')} in {least}"
+        f"{count(len(findings.calls), 'call')}."
     )
     if ruled := findings.reasons.total():
         yield (
@@ -84,10 +85,11 @@ def _denied(findings: Findings) -> Iterator[str]:
     reasons = [
         f"{number:,} as {reason}" for reason, number in findings.reasons.most_common() if reason.denies
     ]
-    senders = sources(findings)
+    senders = findings.senders
     named = [f"{source} ({number:,})" for source, number in senders.most_common(MAX_SOURCES)]
     if len(senders) > MAX_SOURCES:
-        named.append(f"{len(senders) - MAX_SOURCES:,} other addresses")
+        least = "more than " if findings.left_out["senders"] else ""
+        named.append(f"{least}{len(senders) - MAX_SOURCES:,} other addresses")
     yield f"Denied were {listed(reasons)}. They came from {listed(named)}."
 
 

@@ -11,7 +11,7 @@ from frames import invite, sdp, udp
 from pages import PCAPS, Reader, capture, report
 
 from monitor.antireplay.ruling import Reason
-from monitor.observe.report import denials, findings, judged, tables, timeline, words
+from monitor.observe.report import denials, findings, judged, summary, tables, timeline, words
 from monitor.observe.report.markup import visible
 
 BOB, ALICE, CHARLES = "192.0.2.5", "192.0.2.1", "192.0.2.66"
@@ -174,6 +174,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for module, limit, most in (
         (findings, "MAX_KNOWN", 9),
         (findings, "MAX_CALLS", 8),
+        (findings, "MAX_SENDERS", 1),
         (findings, "MAX_INCIDENTS", 6),
         (denials, "MAX_SHOWN", 4),
         (tables, "MAX_ASSOCIATIONS", 5),
@@ -181,11 +182,14 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (judged, "MAX_HEAD", 200),
     ):
         monkeypatch.setattr(module, limit, most)
+    monkeypatch.setattr(summary, "MAX_SOURCES", 0)
     page = report(tmp_path / "report.html", flood(tmp_path / "flood.pcap", 12, 2))
     told = Reader(page).text
     assert page.count("<article") == 4
     for said in (
         "24 messages denied",
+        "in at least 8 calls.",
+        "They came from more than 1 other addresses.",
         "18 further denials are not listed",
         "are shown in detail below, 2 are not.",
         "5 of 9 associations are listed",
