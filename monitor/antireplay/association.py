@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from monitor.antireplay.observation import Endpoint, Observation, Tier
 from monitor.antireplay.table import StoreError
@@ -25,8 +25,7 @@ class RecordError(StoreError):
     """A stored record that cannot be read: the store is damaged or of a newer version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """One dialog, seen at one hop, in which one party uses the fingerprint."""
 
     call: bytes
@@ -76,22 +75,25 @@ class Leg:
     def with_window(self, seen: Observation, window: Window) -> Self:
         """The leg with the window of the message's requester put in place."""
         if seen.transaction.status is None:
-            return replace(self, own=window)
-        return replace(self, answers=window)
+            return self._replace(own=window)
+        return self._replace(answers=window)
 
     def with_message(self, seen: Observation) -> Self:
         """The leg after one more accepted message."""
         window = self.window(seen).with_message(seen.transaction, seen.time)
-        return replace(
-            self.with_window(seen, window).with_destination(seen.destination),
-            endpoints=seen.endpoints[:MAX_ENDPOINTS] or self.endpoints,
+        return (
+            self.with_window(seen, window)
+            .with_destination(seen.destination)
+            ._replace(
+                endpoints=seen.endpoints[:MAX_ENDPOINTS] or self.endpoints,
+            )
         )
 
     def with_destination(self, destination: bytes) -> Self:
         """The leg after a message went on to ``destination``."""
         if destination in self.destinations or len(self.destinations) >= MAX_DESTINATIONS:
             return self
-        return replace(self, destinations=(*self.destinations, destination))
+        return self._replace(destinations=(*self.destinations, destination))
 
     def same_dialog(self, seen: Observation) -> bool:
         """Whether the message names this leg's dialog, from whichever side."""

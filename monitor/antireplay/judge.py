@@ -45,7 +45,7 @@ def judge(
     after = leg.with_message(seen)
     if reason is Reason.MOVED:
         alerts = (Reason.MOVED.value, *alerts)
-        after = replace(after, source=seen.source)
+        after = after._replace(source=seen.source)
     return Ruling(reason, alerts), association.with_leg(after, instead_of=leg)
 
 
@@ -172,11 +172,11 @@ def _next_hop(association: Association, leg: Leg, seen: Observation, policy: Pol
         return None
     if seen.time - since > T or (seen.dialog.ended is not None and seen.time - seen.dialog.ended > T):
         return None
-    noted = replace(known, relayed=(*known.relayed, mark))
+    noted = known._replace(relayed=(*known.relayed, mark))
     if transaction.status is None and len(noted.branches) < MAX_BRANCHES:
-        noted = replace(noted, branches=(*noted.branches, transaction.branch))
+        noted = noted._replace(branches=(*noted.branches, transaction.branch))
     latest = tuple(noted if each is known else each for each in window.latest)
-    onward_leg = leg.with_window(seen, replace(window, latest=latest)).with_destination(seen.destination)
+    onward_leg = leg.with_window(seen, window._replace(latest=latest)).with_destination(seen.destination)
     after = association.with_leg(onward_leg, instead_of=leg)
     if transaction.status is None:
         return after

@@ -5,8 +5,7 @@ further response. So next to the bitmap the window remembers its latest transact
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 from monitor.antireplay.observation import T, Transaction
 from monitor.antireplay.ruling import Reason
@@ -21,8 +20,7 @@ MAX_ANSWERS = 8
 """Different response codes remembered of one transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """One transaction in which the fingerprint was seen."""
 
     method: str
@@ -61,7 +59,7 @@ class Seen:
             answers = (*answers, (status, time))
         if following is not None and following not in onward and len(onward) < MAX_BRANCHES:
             onward = (*onward, following)
-        return replace(self, branches=branches, answers=answers, onward=onward)
+        return self._replace(branches=branches, answers=answers, onward=onward)
 
     @property
     def times(self) -> Iterator[int]:
@@ -79,8 +77,7 @@ class Seen:
         return min((time for code, time in self.answers if code >= 200), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Which CSeq numbers of one requester a fingerprint was seen under."""
 
     lowest: int = 0
@@ -109,19 +106,19 @@ class Window:
         seen = self.find(transaction)
         if seen is not None:
             after = seen.with_message(transaction, time)
-            return replace(self, latest=tuple(after if each is seen else each for each in self.latest))
+            return self._replace(latest=tuple(after if each is seen else each for each in self.latest))
         latest = (*self.latest, Seen.of(transaction, time))[-MAX_TRANSACTIONS:]
         cseq = transaction.cseq
         if self.highest < 0:
-            return replace(self, lowest=cseq, highest=cseq, bitmap=1, latest=latest)
+            return self._replace(lowest=cseq, highest=cseq, bitmap=1, latest=latest)
         if cseq > self.highest:
             shift = min(cseq - self.highest, WIDTH)
             bitmap = ((self.bitmap << shift) | 1) & ((1 << WIDTH) - 1)
             lowest = max(self.lowest, cseq - WIDTH + 1)
-            return replace(self, lowest=lowest, highest=cseq, bitmap=bitmap, latest=latest)
+            return self._replace(lowest=lowest, highest=cseq, bitmap=bitmap, latest=latest)
         below = self.highest - cseq
         bitmap = self.bitmap | (1 << below) if below < WIDTH else self.bitmap
-        return replace(self, bitmap=bitmap, latest=latest)
+        return self._replace(bitmap=bitmap, latest=latest)
 
     def place(self, transaction: Transaction, time: int, pending: bool, closed: int | None) -> Reason:
         """Where a message stands: ``refresh``, ``retransmission``, ``forked`` or ``stale``.

@@ -66,9 +66,9 @@ def fill(store: ManagedStore, count: int = 3) -> None:
     """Put ``count`` associations, fingerprints 00…, 01… and so on, and a dialog into a store."""
     changes = []
     for number in range(count):
-        seen = replace(SEEN, call_id=f"call-{number}@example.org")
+        seen = SEEN._replace(call_id=f"call-{number}@example.org")
         if number % 2:
-            seen = replace(seen, tier=Tier.ENVELOPE, source=CHARLES)
+            seen = seen._replace(tier=Tier.ENVELOPE, source=CHARLES)
         record = Association.of(seen).encode()
         expires = (1_800_000_000 + number) * NANOSECONDS
         changes.append(Change(bytes((number,)) * 32, None, record, expires))
