@@ -4,6 +4,22 @@ from collections.abc import Iterator
 
 import pytest
 from namespaces import Network, unavailable
+from rates import Rates
+
+
+@pytest.fixture(scope="session")
+def rates(pytestconfig: pytest.Config) -> Rates:
+    """Takes what is to be told at the end of the run."""
+    return pytestconfig.stash.setdefault(Rates.KEY, Rates())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell the error rates that were measured."""
+    rates = config.stash.get(Rates.KEY, None)
+    if rates is not None:
+        terminalreporter.section("error rates")
+        for line in rates.lines():
+            terminalreporter.line(line)
 
 
 @pytest.fixture

@@ -134,6 +134,28 @@ class Network:
         host.run("ip", "link", "set", "eth0", "up")
         return host
 
+    @contextmanager
+    def losing(self, percent: int, *hosts: Host) -> Iterator[None]:
+        """Of the packets that go to ``hosts``, so many in a hundred get lost meanwhile, at random."""
+        undo: list[tuple[Host, tuple[str, ...]]] = []
+        for host in hosts:
+            port = f"port{self._hosts.index(host) + 1}"
+            netem = ("root", "netem", "loss", f"{percent}%")
+            if self._switch.run("tc", "qdisc", "add", "dev", port, *netem, check=False).returncode == 0:
+                undo.append((self._switch, ("tc", "qdisc", "delete", "dev", port, "root")))
+                continue
+            # A kernel without netem.
+            for program in ("iptables", "ip6tables"):
+                chance = ("--mode", "random", "--probability", str(percent / 100))
+                rule = ("PREROUTING", "-m", "statistic", *chance, "-j", "DROP")
+                host.run(program, "-w", "-t", "raw", "-I", *rule)
+                undo.append((host, (program, "-w", "-t", "raw", "-D", *rule)))
+        try:
+            yield
+        finally:
+            for where, command in undo:
+                where.run(*command)
+
     def close(self) -> None:
         """Remove all hosts and the switch."""
         for host in [*reversed(self._hosts), self._switch]:
