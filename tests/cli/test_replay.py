@@ -67,8 +67,13 @@ def test_json_and_report_together(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["replay", "--json", "--report", str(page), *KEYS, MEDIA]) == 1
     captured = capsys.readouterr()
     assert captured.out == alone
-    assert captured.err == ""
+    assert _trouble(captured.err) == []
     assert page.read_text().startswith("<!DOCTYPE html>\n<html lang=")
+
+
+def _trouble(errors: str) -> list[str]:
+    """What is said on standard error, but for the modes of the test keys in a fresh clone."""
+    return [line for line in errors.splitlines() if not line.endswith("chmod 600 it")]
 
 
 def test_a_report_takes_the_place_of_a_report(tmp_path: Path) -> None:
@@ -129,9 +134,9 @@ def test_standard_input_is_read_once(tmp_path: Path) -> None:
     with Path(MEDIA).open("rb") as file:
         done = subprocess.run(command, stdin=file, capture_output=True, text=True, cwd=PCAPS.parent)
     assert done.returncode == 1
-    assert done.stderr == (
-        "replay-monitor: standard input cannot be read twice, so the media in it was not looked at\n"
-    )
+    assert _trouble(done.stderr) == [
+        "replay-monitor: standard input cannot be read twice, so the media in it was not looked at"
+    ]
     assert '"media"' not in done.stdout
     told = page.read_text()
     assert "standard input cannot be read twice" in told
