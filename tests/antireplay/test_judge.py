@@ -380,7 +380,7 @@ class TestRelayed:
 
     @pytest.mark.parametrize("both_sides", [True, False])
     def test_a_caller_who_sent_no_key_can_hang_up(self, both_sides: bool) -> None:
-        """Where his ACK, which has the first, is lost at the proxy, only the answers' Via tells where he is."""
+        """Where his ACK, which has the first, is lost, only the answers' Via tells where he is."""
         stage = Stage(self.POLICY)
         call = replace(answer(200, "A"), vias=(Via("UDP", BOB, None, "z9hG4bK-1", received=BOB),))
         stage.rules(self.upward(call, "z9hG4bK-p"), "first-use")
