@@ -117,12 +117,15 @@ class _FailingQueue(Queue):
                 return []
             case Failure.ENOBUFS:
                 time.sleep(SLOWNESS)
-            case Failure.DAEMON_DEAD:
-                os.kill(os.getpid(), signal.SIGKILL)
-            case Failure.DAEMON_HANGS:
-                while self._rehearsal.current:
-                    time.sleep(PAUSE)
-        return super().receive(now, limit, passes)
+        arrivals = super().receive(now, limit, passes)
+        if arrivals:
+            match self._rehearsal.current:
+                case Failure.DAEMON_DEAD:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                case Failure.DAEMON_HANGS:
+                    while self._rehearsal.current:
+                        time.sleep(PAUSE)
+        return arrivals
 
 
 class _FailingStore:
