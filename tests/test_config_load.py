@@ -163,7 +163,7 @@ directory = "x"
             'monitor.toml:25: metrics.listen: is nowhere to listen (write "127.0.0.1:9464", "[::1]:9464"'
             ' or "off")'
         ),
-        'monitor.toml:26: key: is no key that is known here (it belongs under [evidence])',
+        "monitor.toml:26: key: is no key that is known here (it belongs under [evidence])",
         'more/a.toml:2: match.source[0]: "192.0.2.1/24" has bits beyond its prefix (write "192.0.2.0/24")',
         "more/a.toml:4: policy.moves: must be true or false, is 1",
         "more/b.toml:1: is not TOML: Expected ']' at the end of a table declaration",
