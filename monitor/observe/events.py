@@ -7,6 +7,8 @@ import select
 import stat
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from monitor.antireplay.ruling import Verdict
@@ -42,8 +44,8 @@ class EventFile:
         self._form = form
         self._file = self._open()
         self._backlog = bytearray()
-        self._torn = False
-        """Whether what was written ends amid a line."""
+        self._torn = path != "-" and _is_torn(Path(path))
+        """Whether what was written ends amid a line: a disk was full, or the daemon was killed."""
         self.lost = 0
 
     def write(self, records: Iterable[Record] = ()) -> None:
@@ -130,6 +132,16 @@ class Teller:
         if self._lines <= LINES_PER_SECOND:
             level, text = told
             log.log(level, "%s", text, extra={"event": record.document()})
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether the last line of a regular file has no end."""
+    with suppress(OSError):
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+    return False
 
 
 def _line(record: Record) -> tuple[int, str] | None:

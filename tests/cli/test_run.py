@@ -72,6 +72,32 @@ def test_what_cannot_be_opened_is_told_in_one_line(
     assert said in line
 
 
+@pytest.mark.parametrize("damage", ["overwritten", "cut", "emptied", "another"])
+def test_a_damaged_store_is_refused_and_never_begun_anew(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    store = tmp_path / "associations.db"
+    config.write_text(config.read_text().replace("memory:", f"sqlite://{store}"))
+    assert main(["run", "--config", str(config)]) == 2
+    assert "queue 0" in capsys.readouterr().err
+    octets = bytearray(store.read_bytes())
+    match damage:
+        case "overwritten":
+            octets[4096:] = b"\xa5" * (len(octets) - 4096)
+        case "cut":
+            del octets[4096:]
+        case "emptied":
+            octets.clear()
+        case _:
+            octets = bytearray(b"a text that somebody put here by mistake\n" * 300)
+    store.write_bytes(octets)
+    assert main(["run", "--config", str(config)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"replay-monitor: {store}: is ")
+    assert ("restore a copy" in line) or ("name another file" in line)
+    assert store.read_bytes() == octets
+
+
 def test_keys_that_are_not_there_are_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--config", str(config), "--keys", "/nowhere/at/all"]) == 2
     assert "/nowhere/at/all" in capsys.readouterr().err

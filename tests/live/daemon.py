@@ -34,6 +34,8 @@ class Daemon:
     :param policy: lines of the configuration's ``[policy]``.
     :param keys: the directory of the private keys, None for none.
     :param prefix: a command that runs the daemon's.
+    :param policies: the directory of policy files.
+    :param store: where the store is, ``folder`` unless told otherwise.
     :param tables: further lines of the configuration; those before the first table are of ``[keys]``.
     """
 
@@ -47,6 +49,8 @@ class Daemon:
         keys: Path | None = KEYS,
         prefix: Sequence[str] = (),
         tables: str = "",
+        policies: Path | None = None,
+        store: Path | None = None,
     ) -> None:
         self.host = host
         self.queue = queue
@@ -54,8 +58,8 @@ class Daemon:
         self.config = folder / "monitor.toml"
         self.log = folder / "log.txt"
         self.config.write_text(
-            f"[policy]\n{policy}\n"
-            f'[store]\nurl = "sqlite:///{folder}/associations.db"\n'
+            (f'policies = "{policies}"\n' if policies else "") + f"[policy]\n{policy}\n"
+            f'[store]\nurl = "sqlite:///{store or folder}/associations.db"\n'
             f'[secret]\nfile = "{folder}/secret"\n'
             f'[control]\nsocket = "{folder}/control"\n'
             f'[events]\nfile = "{self.events_file}"\n'
@@ -89,7 +93,8 @@ class Daemon:
 
     def events(self) -> list[dict[str, Any]]:
         """All events told so far."""
-        return [json.loads(line) for line in self.events_file.read_text().splitlines()]
+        whole, _, _ = self.events_file.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def rulings(self) -> list[Reason]:
         """The reasons of all rulings so far."""

@@ -46,6 +46,17 @@ def test_events_are_the_documents_of_the_records_a_line_each(tmp_path: Path) -> 
     assert path.stat().st_mode & 0o777 & ~0o640 == 0
 
 
+def test_what_a_killed_daemon_left_of_a_line_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    for _ in range(2):
+        file = EventFile(str(path))
+        file.write([exception(Outcome.ALERT)])
+        file.close()
+        with path.open("ab") as torn:
+            torn.write(b'{"type": "rul')
+    assert [line[-1:] for line in path.read_text().splitlines()] == ["}", "l", "}", "l"]
+
+
 def test_octets_that_are_no_text_still_give_json(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     file = EventFile(str(path))
