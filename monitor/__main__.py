@@ -10,6 +10,7 @@ COMMANDS = {
     "demo": "the replay attack, live, in network namespaces of its own",
     "simulate": "write captures of legitimate calls and of attacks",
     "rules": "show, apply or remove the kernel rules that feed the queue",
+    "blocked": "list or clear the sources that the kernel blocks",
     "status": "how the running daemon is doing, once or live",
     "alerts": "its latest denials, alerts and exceptions",
     "associations": "list, show, forget or prune what is known of keys and envelopes",

@@ -18,6 +18,7 @@ from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.table import Change, Store, StoreError
 from monitor.capture.nfqueue import Arrival, Packet, Passes, none_passes
 from monitor.clock import SteadyClock
+from monitor.enforce.blocker import Blocker
 from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.verdict import enforce
 from monitor.exhibit import Exhibit
@@ -144,6 +145,7 @@ class Service:
     :param batch: most packets that share a commit.
     :param keyholder: None where no keys are held.
     :param enforcer: gives the verdicts of messages.
+    :param blocker: told the same as ``report``, and asked whose packets are not worth judging.
     :param store: to be pruned and measured, None where that is left to others.
     :param report: told each batch of records and the time, after their verdicts; now and then an empty one.
     :param evidence: keeps exhibits, before their verdicts are given.
@@ -162,6 +164,7 @@ class Service:
         batch: int = 256,
         keyholder: KeyHolder | None = None,
         enforcer: Enforcer | None = None,
+        blocker: Blocker | None = None,
         store: ManagedStore | None = None,
         report: Callable[[Sequence[Record], int], None] = lambda records, now: None,
         evidence: Keeper | None = None,
@@ -177,6 +180,7 @@ class Service:
         self._batch = batch
         self._keywork = KeyWork(core, keyholder, metrics, self._unexpected)
         self._enforcer = enforcer or Enforcer()
+        self._blocker = blocker
         self._store = store
         self._report = report
         self._evidence = evidence
@@ -283,6 +287,8 @@ class Service:
         try:
             if self._record is not None:
                 self._record_frame(frame)
+            if self._blocker is not None and self._blocker.drops(frame.data):
+                return Verdict.DENY
             return self._core.feed(frame)
         except Exception as error:
             self._unexpected(error)
@@ -334,6 +340,8 @@ class Service:
         for record in records:
             self._metrics.count(record)
         try:
+            if self._blocker is not None:
+                self._blocker.see(records, now)
             self._report(records, now)
         except Exception as error:
             self._unexpected(error)

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from monitor.enforce import netfilter
-from monitor.enforce.netfilter import NetfilterError
+from monitor.enforce.programs import NetfilterError
 from monitor.enforce.ruleset import Family, Hook, Ruleset, parse_ports
 
 _HOOKS: dict[str, tuple[Hook, ...]] = {
@@ -78,6 +78,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=False,
         help="let packets pass unseen while no monitor runs; see below",
     )
+    parser.add_argument(
+        "--ipset",
+        action="store_true",
+        help="with iptables: also drop what comes from the block set (needs ipset); nft always does",
+    )
     parser.add_argument("--family", choices=_FAMILIES, default="both", help="IP version (default both)")
 
 
@@ -91,6 +96,7 @@ def main(options: argparse.Namespace) -> int:
             options.interface,
             options.bypass,
             _FAMILIES[options.family],
+            options.ipset,
         )
         if options.action == "remove":
             _remove(options.backend)

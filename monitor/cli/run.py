@@ -28,6 +28,9 @@ from monitor.control.access import Access
 from monitor.control.answers import Answers
 from monitor.control.error import ControlError
 from monitor.control.server import ControlServer
+from monitor.enforce import blockset
+from monitor.enforce.blocker import Blocker, Terms, sparing
+from monitor.enforce.conntrack import assured
 from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.responder import Responder
 from monitor.keys.directory import Directory
@@ -185,6 +188,8 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     stack.callback(responder.close)
     enforcer = Enforcer(responder.send)
     metrics.rewritten, metrics.responses = enforcer.rewritten, enforcer.responses
+    blocker = _blocker(config)
+    metrics.blocks = blocker.counts if blocker is not None else None
     recent = Recent()
     answers = Answers(
         metrics=metrics,
@@ -199,7 +204,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         partial(_configuration, options.config),
         config,
         pipeline,
-        lambda config: _describe(metrics, config, pipeline, directory),
+        partial(_adopt, metrics, pipeline, directory, blocker),
     )
     service = Service(
         queues,
@@ -208,6 +213,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         batch=config.queue.batch,
         keyholder=keyholder,
         enforcer=enforcer,
+        blocker=blocker,
         store=store,
         report=_reporter(events, recent, metrics),
         evidence=evidence,
@@ -256,6 +262,30 @@ def _keyholder(
     for warning in keyholder.warnings:
         log.warning("%s", warning)
     return keyholder
+
+
+def _blocker(config: Config) -> Blocker | None:
+    table = config.block
+    if not table.enabled:
+        return None
+    terms = Terms(table.denials, table.within, table.duration, table.udp)
+    return Blocker(terms, blockset.add, _spared(config), assured)
+
+
+def _spared(config: Config) -> Callable[[bytes], bool]:
+    """Who is never blocked."""
+    policies = (config.policies.default, *(policy for _, policy in config.policies.entries))
+    relays = frozenset[bytes]().union(*(policy.relays | policy.b2bua for policy in policies))
+    return sparing(config.block.allow, relays)
+
+
+def _adopt(
+    metrics: Metrics, pipeline: Pipeline, directory: Directory, blocker: Blocker | None, config: Config
+) -> None:
+    """Take account of a configuration that was read anew."""
+    _describe(metrics, config, pipeline, directory)
+    if blocker is not None:
+        blocker.spare = _spared(config)
 
 
 def _describe(metrics: Metrics, config: Config, pipeline: Pipeline, directory: Directory) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from monitor.antireplay.policy import DEFAULT_OUTCOMES, Policy, Remedy
 from monitor.config.quantity import (
@@ -247,6 +247,37 @@ class KeysTable(Table):
     )
 
 
+class BlockTable(Table):
+    """Sources that keep sending replays, and whose packets the kernel is to drop. See enforcement.md."""
+
+    enabled: Flag = Field(default=False, description="Whether there are any.")
+    denials: Whole = Field(
+        default=20, ge=2, le=1000, description="Replays of one source after which it is blocked."
+    )
+    within: Duration = Field(
+        default=60 * NANOSECONDS, description="The time in which so many of them must be denied."
+    )
+    duration: Duration = Field(
+        default=600 * NANOSECONDS, description="For how long a source is blocked: a day at the most."
+    )
+    udp: Flag = Field(
+        default=False,
+        description="Whether replays over UDP count. Anybody can write any source into them, and so have"
+        " others blocked; over TCP only connections count that the source has itself set up.",
+    )
+    allow: Networks = Field(
+        default=(),
+        description="Networks that are never blocked. Relays and B2BUAs of any policy never are either.",
+    )
+
+    @field_validator("duration")
+    @classmethod
+    def _a_day(cls, duration: int) -> int:
+        if not NANOSECONDS <= duration <= 86400 * NANOSECONDS:
+            raise ValueError('must be from "1s" to "1d"')
+        return duration
+
+
 class MetricsTable(Table):
     """Metrics for Prometheus."""
 
@@ -343,6 +374,7 @@ class Config(Table):
     store: StoreTable = StoreTable()
     secret: SecretTable = SecretTable()
     keys: KeysTable = KeysTable()
+    block: BlockTable = BlockTable()
     metrics: MetricsTable = MetricsTable()
     templates: TemplatesTable = TemplatesTable()
     control: ControlTable = ControlTable()

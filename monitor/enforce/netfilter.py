@@ -1,31 +1,20 @@
-"""Puts the kernel rules in place and takes them away, with the nft and iptables programs."""
+"""Puts the kernel rules in place and takes them away, with the programs nft, iptables and ipset."""
 
 import re
-import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from monitor.enforce import ruleset
-from monitor.enforce.ruleset import Family, Ruleset
+from monitor.enforce.programs import NetfilterError, run
+from monitor.enforce.ruleset import FAMILIES, IPSET, Family, Ruleset
 
 Backend = Literal["nft", "iptables"]
-
-FAMILIES: tuple[Family, ...] = (4, 6)
 
 _IPTABLES = {4: "iptables", 6: "ip6tables"}
 _NFT_FAMILY = {4: "ip", 6: "ip6"}
 _BUILT_IN = {":INPUT ACCEPT", ":FORWARD ACCEPT", ":OUTPUT ACCEPT"}
 _LISTENERS = Path("/proc/net/netfilter/nfnetlink_queue")
-_TIMEOUT = 30
-"""Seconds that a program may take."""
-
-
-class NetfilterError(Exception):
-    """The kernel rules could not be read or changed. One line, with the mend where it is known."""
-
-    def __init__(self, detail: str, forbidden: bool = False) -> None:
-        super().__init__(f"{detail} (this needs root)" if forbidden and "root" not in detail else detail)
-        self.forbidden = forbidden
 
 
 def choose(rules: Ruleset) -> tuple[Backend, str]:
@@ -34,7 +23,7 @@ def choose(rules: Ruleset) -> tuple[Backend, str]:
     Only root can tell for sure; for others it is nft where that is installed.
     """
     try:
-        _run("nft", "--check", "--file", "-", text=rules.nft())
+        run("nft", "--check", "--file", "-", text=rules.nft())
     except NetfilterError as error:
         if error.forbidden:
             return "nft", ""
@@ -52,18 +41,23 @@ def apply(rules: Ruleset, backend: Backend) -> None:
         transaction for each family, in the family that failed).
     """
     if backend == "nft":
-        _run("nft", "--file", "-", text=rules.nft())
+        run("nft", "--file", "-", text=rules.nft())
         _remove_iptables(FAMILIES)
+        _remove_ipsets()
         return
+    if rules.ipset:
+        run("ipset", "-exist", "restore", text=ruleset.ipsets())
     inputs = {
         family: rules.iptables(family, ruleset.iptables_jumps(_saved(family))) for family in rules.families
     }
     for family, text in inputs.items():
-        _run(f"{_IPTABLES[family]}-restore", "--wait", "--noflush", "--test", text=text)
+        run(f"{_IPTABLES[family]}-restore", "--wait", "--noflush", "--test", text=text)
     for family, text in inputs.items():
-        _run(f"{_IPTABLES[family]}-restore", "--wait", "--noflush", text=text)
+        run(f"{_IPTABLES[family]}-restore", "--wait", "--noflush", text=text)
     _remove_iptables(tuple(family for family in FAMILIES if family not in rules.families))
     _remove_nft()
+    if not rules.ipset:
+        _remove_ipsets()
 
 
 def remove(backend: Backend | None = None) -> list[Backend]:
@@ -76,6 +70,7 @@ def remove(backend: Backend | None = None) -> list[Backend]:
         removed.append("nft")
     if backend in (None, "iptables") and _remove_iptables(FAMILIES):
         removed.append("iptables")
+        _remove_ipsets()
     return removed
 
 
@@ -93,7 +88,7 @@ def exemptions() -> list[str]:
     found = []
     for program in (("nft", "list", "ruleset"), ("iptables-save",), ("ip6tables-save",)):
         try:
-            listing = _run(*program)
+            listing = run(*program)
         except NetfilterError:
             continue
         found += [
@@ -104,14 +99,14 @@ def exemptions() -> list[str]:
 
 def _remove_nft() -> bool:
     try:
-        tables = _run("nft", "list", "tables", "inet")
+        tables = run("nft", "list", "tables", "inet")
     except NetfilterError as error:
         if error.forbidden:
             raise
         return False
     if f"table inet {ruleset.TABLE}" not in tables.splitlines():
         return False
-    _run("nft", "delete", "table", "inet", ruleset.TABLE)
+    run("nft", "delete", "table", "inet", ruleset.TABLE)
     return True
 
 
@@ -125,10 +120,17 @@ def _remove_iptables(families: tuple[Family, ...]) -> bool:
                 raise
             continue
         if text:
-            _run(f"{_IPTABLES[family]}-restore", "--wait", "--noflush", text=text)
+            run(f"{_IPTABLES[family]}-restore", "--wait", "--noflush", text=text)
             _drop_empty_table(family)
             removed = True
     return removed
+
+
+def _remove_ipsets() -> None:
+    for name in IPSET.values():
+        # There may be none, nor the program.
+        with suppress(NetfilterError):
+            run("ipset", "destroy", name)
 
 
 def _drop_empty_table(family: Family) -> None:
@@ -138,38 +140,15 @@ def _drop_empty_table(family: Family) -> None:
         return
     program, table = _IPTABLES[family], (_NFT_FAMILY[family], "security")
     try:
-        if "nf_tables" not in _run(program, "--version"):
+        if "nf_tables" not in run(program, "--version"):
             return
-        for chain in re.findall(r"chain (\w+)", _run("nft", "list", "table", *table)):
-            _run(program, "--table", "security", "--delete-chain", chain)
-        if "chain" not in _run("nft", "list", "table", *table):
-            _run("nft", "delete", "table", *table)
+        for chain in re.findall(r"chain (\w+)", run("nft", "list", "table", *table)):
+            run(program, "--table", "security", "--delete-chain", chain)
+        if "chain" not in run("nft", "list", "table", *table):
+            run("nft", "delete", "table", *table)
     except NetfilterError:
         return  # an empty table does nothing
 
 
 def _saved(family: Family) -> str:
-    return _run(f"{_IPTABLES[family]}-save", "--table", "security")
-
-
-def _run(*command: str, text: str | None = None) -> str:
-    """What the program printed.
-
-    :raises NetfilterError: it is not installed, failed, or took too long.
-    """
-    try:
-        done = subprocess.run(
-            command, input=text or "", capture_output=True, text=True, timeout=_TIMEOUT, check=False
-        )
-    except FileNotFoundError:
-        raise NetfilterError(f"{command[0]} is not installed") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NetfilterError(f"{command[0]}: {error}") from None
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("#")]
-        detail = next(
-            (line for line in lines if "rror" in line), lines[0] if lines else f"exit {done.returncode}"
-        )
-        forbidden = "ermission denied" in done.stderr or "not permitted" in done.stderr
-        raise NetfilterError(f"{command[0]}: {detail}", forbidden)
-    return done.stdout
+    return run(f"{_IPTABLES[family]}-save", "--table", "security")

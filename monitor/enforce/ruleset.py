@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +15,18 @@ TABLE = "replay_monitor"
 """Name of the nft table (family inet)."""
 CHAIN = "REPLAY_MONITOR"
 """Name of the iptables chain, in the table ``security`` of each family."""
+FAMILIES: tuple[Family, ...] = (4, 6)
+NFT_SET: Mapping[Family, str] = {4: "blocked4", 6: "blocked6"}
+"""Names of the block set's parts in the nft table."""
+IPSET: Mapping[Family, str] = {4: "replay_monitor4", 6: "replay_monitor6"}
+"""Their names as sets of ipset."""
+MAX_BLOCKED = 65536
+"""Sources in each of them."""
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+_NFT_CARRIED = "meta l4proto { tcp, udp }"
 
 _WHY = """\
 Why the untracked rule comes first: looking at the connection state makes conntrack active, and with it the
@@ -25,6 +34,10 @@ reassembly of fragments before all other rules. Without it a forwarded datagram,
 host, would come as fragments, of which only the first has ports to match. The rule's counter tells of packets
 that somebody exempts (notrack). Those are reassembled all the same, unless they were exempted earlier than
 priority -400: such fragments are queued one by one."""
+
+_BLOCK = """\
+The block set holds sources that keep sending replays. What they send to these ports is dropped before it is
+queued. The monitor adds to it only if its configuration says so ([block])."""
 
 _CLOSED = """\
 While no monitor listens on the queue, these packets are dropped: nothing gets past unseen."""
@@ -48,6 +61,8 @@ class Ruleset:
     bypass: bool = False
     """Whether packets pass while no monitor listens on the queue (fail open) or are dropped."""
     families: tuple[Family, ...] = (4, 6)
+    ipset: bool = False
+    """Whether iptables drops what comes from the block set, for which it needs ipset; nft always does."""
 
     def __post_init__(self) -> None:
         first, last = self.queues
@@ -64,6 +79,7 @@ class Ruleset:
                 self._summary(self.families),
                 f"Apply, again at will: nft -f FILE. Remove: nft delete table inet {TABLE}.",
                 _WHY,
+                _BLOCK,
                 _OPEN if self.bypass else _CLOSED,
             ),
             "",
@@ -71,6 +87,21 @@ class Ruleset:
             f"delete table inet {TABLE}",
             "",
             f"table inet {TABLE} {{",
+        ]
+        for family in self.families:
+            lines += [
+                f"    set {NFT_SET[family]} {{",
+                f"        type ipv{family}_addr",
+                f"        size {MAX_BLOCKED}",
+                "        flags timeout",
+                "    }",
+                "",
+            ]
+        lines += [
+            "    chain blocked {",
+            *(f"        {match} counter drop" for match in self._nft_matches()),
+            "    }",
+            "",
             "    chain sip {",
             *(f"        {rule}" for rule in self._nft_rules()),
             "    }",
@@ -90,16 +121,21 @@ class Ruleset:
         queue = f"counter queue num {first if first == last else f'{first}-{last}'}"
         if self.bypass:
             queue += " bypass"
-        carried = "meta l4proto { tcp, udp }"
-        yield f'{carried} ct state untracked counter comment "keeps reassembly active"'
+        yield f'{_NFT_CARRIED} ct state untracked counter comment "keeps reassembly active"'
+        for family in self.families:
+            yield f"{'ip' if family == 4 else 'ip6'} saddr @{NFT_SET[family]} jump blocked"
+        yield from (f"{match} {queue}" for match in self._nft_matches())
+
+    def _nft_matches(self) -> Iterator[str]:
+        """What tells SIP, or part of it, from everything else."""
         if not self.ports:
-            yield f"{carried} {queue}"
+            yield _NFT_CARRIED
             return
-        yield f"{carried} ip frag-off & 0x3fff != 0 {queue}"
-        yield f"{carried} exthdr frag exists {queue}"
+        yield f"{_NFT_CARRIED} ip frag-off & 0x3fff != 0"
+        yield f"{_NFT_CARRIED} exthdr frag exists"
         ports = ", ".join(_span(ports, "-") for ports in self.ports)
         for end in ("dport", "sport"):
-            yield f"{carried} th {end} {{ {ports} }} {queue}"
+            yield f"{_NFT_CARRIED} th {end} {{ {ports} }}"
 
     def _nft_jumps(self, hook: Hook) -> Iterator[str]:
         family = f"meta nfproto ipv{self.families[0]} " if len(self.families) == 1 else ""
@@ -123,6 +159,7 @@ class Ruleset:
                 f"Apply, once: {tool}-restore --noflush < FILE. 'replay-monitor rules apply' can be called "
                 "again at will; 'replay-monitor rules remove' removes what either put there.",
                 _WHY,
+                *([f"{_BLOCK} Made first: ipset create {_ipset(family)}."] if self.ipset else []),
                 _OPEN if self.bypass else _CLOSED,
             ),
             "*security",
@@ -139,17 +176,24 @@ class Ruleset:
         first, last = self.queues
         number = f"--queue-num {first}" if first == last else f"--queue-balance {first}:{last}"
         queue = f"-j NFQUEUE {number}{' --queue-bypass' if self.bypass else ''}"
+        blocked = f"-m set --match-set {IPSET[family]} src -j DROP"
         for transport in ("udp", "tcp"):
             tracked = '-m conntrack --ctstate UNTRACKED -m comment --comment "keeps reassembly active"'
             yield f"-p {transport} {tracked}"
-            if not self.ports:
-                yield f"-p {transport} {queue}"
-                continue
-            fragment = "-f" if family == 4 else "-m ipv6header --header ipv6-frag --soft"
-            yield f"-p {transport} {fragment} {queue}"
-            for ports in self.ports:
-                for end in ("dport", "sport"):
-                    yield f"-p {transport} --{end} {_span(ports, ':')} {queue}"
+            for match in self._iptables_matches(family):
+                if self.ipset:
+                    yield f"-p {transport} {match}{blocked}"
+                yield f"-p {transport} {match}{queue}"
+
+    def _iptables_matches(self, family: Family) -> Iterator[str]:
+        """What tells SIP, or part of it, from everything else of its transport."""
+        if not self.ports:
+            yield ""
+            return
+        yield "-f " if family == 4 else "-m ipv6header --header ipv6-frag --soft "
+        for ports in self.ports:
+            for end in ("dport", "sport"):
+                yield f"--{end} {_span(ports, ':')} "
 
     def _ways(self, hook: Hook) -> str:
         """A letter for each jump of a hook: the way, in or out, in which the interface is looked at."""
@@ -165,6 +209,11 @@ class Ruleset:
             f"Hands UDP and TCP over {protocols}, {ports}{place}, to netfilter {queues}, where "
             f"'replay-monitor run' rules on them. Hooks: {', '.join(self.hooks)}."
         )
+
+
+def ipsets() -> str:
+    """The input for ``ipset -exist restore`` that makes the block set."""
+    return "".join(f"create {_ipset(family)}\n" for family in FAMILIES)
 
 
 def iptables_removal(saved: str) -> str:
@@ -211,6 +260,11 @@ def _port_range(text: str) -> PortRange:
     if not 1 <= ports[0] <= ports[1] <= 65535:
         raise ValueError(f"{text!r}: ports rise and go from 1 to 65535")
     return ports
+
+
+def _ipset(family: Family) -> str:
+    kind = "inet" if family == 4 else "inet6"
+    return f"{IPSET[family]} hash:ip family {kind} maxelem {MAX_BLOCKED} timeout 0"
 
 
 def _tool(family: Family) -> str:

@@ -126,6 +126,17 @@ FAMILIES = (
         ("result",),
     ),
     Family(
+        "replay_monitor_blocks_total",
+        "counter",
+        "Where [block] is enabled: sources that were blocked, and failed to be; denials that did not count"
+        " because their source is spared or unproven; packets of blocked sources that were queued already and"
+        " were dropped unjudged.",
+        lambda metrics: (
+            None if metrics.blocks is None else {(event,): n for event, n in dict(metrics.blocks).items()}
+        ),
+        ("event",),
+    ),
+    Family(
         "replay_monitor_messages_total",
         "counter",
         "SIP messages read, by transport and method, for responses that of the CSeq; `other` is none of"

@@ -90,6 +90,8 @@ class Metrics:
         """Packets that went on with other octets, by what was done to them, as the enforcer counts them."""
         self.responses: Mapping[str, int] = MappingProxyType({})
         """What became of responses to denied requests, as the enforcer counts them."""
+        self.blocks: Mapping[str, int] | None = None
+        """What became of denials that may block their source, as the blocker counts them; None: none does."""
         self.verdicts = dict.fromkeys(Verdict, 0)
         # Counters begin at 0, not with what they first count: Prometheus sees an increase from then on.
         self.rulings: dict[Labels, int] = {}

@@ -4,7 +4,8 @@ import pytest
 
 from monitor.__main__ import main
 from monitor.cli import rules as command
-from monitor.enforce.netfilter import Backend, NetfilterError
+from monitor.enforce.netfilter import Backend
+from monitor.enforce.programs import NetfilterError
 from monitor.enforce.ruleset import Ruleset
 
 

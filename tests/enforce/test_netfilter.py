@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitor.enforce import netfilter
-from monitor.enforce.netfilter import NetfilterError
+from monitor.enforce.programs import NetfilterError
 from monitor.enforce.ruleset import Ruleset
 
 

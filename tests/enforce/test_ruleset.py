@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.enforce.ruleset import Ruleset, iptables_jumps, iptables_removal, parse_ports
+from monitor.enforce.ruleset import Ruleset, ipsets, iptables_jumps, iptables_removal, parse_ports
 
 SAVED = """\
 *security
@@ -80,6 +80,31 @@ def test_iptables_defaults() -> None:
     ]
 
 
+def test_what_comes_from_blocked_sources_is_dropped_before_it_would_be_queued() -> None:
+    text = Ruleset(ipset=True, ports=((5060, 5060), (5070, 5080))).iptables(6)
+    lines = [line for line in rules(text) if " -j " in line and line.startswith("-A")]
+    queued = [line.removesuffix(" -j NFQUEUE --queue-num 0") for line in lines if "NFQUEUE" in line]
+    dropped = [line.removesuffix(" -m set --match-set replay_monitor6 src -j DROP") for line in lines[::2]]
+    assert queued == dropped
+    assert len(queued) == 10
+    assert "create replay_monitor6 hash:ip family inet6 " in ipsets()
+    assert "match-set" not in Ruleset().iptables(4)
+
+
+def test_nft_drops_from_blocked_sources_what_it_would_queue() -> None:
+    script = nft(Ruleset().nft())
+    chain = script.partition("chain blocked {")[2].partition("}\n\n")[0]
+    dropped = [line.strip().removesuffix(" counter drop") for line in chain.splitlines() if "drop" in line]
+    queued = [
+        line.strip().removesuffix(" counter queue num 0")
+        for line in script.splitlines()
+        if "queue num" in line
+    ]
+    assert dropped == queued
+    assert script.index("@blocked4 jump blocked") < script.index("queue num")
+    assert "blocked6" not in nft(Ruleset(families=(4,)).nft())
+
+
 def test_iptables_for_ipv6_finds_fragments_by_their_header() -> None:
     text = Ruleset().iptables(6)
     assert "-A REPLAY_MONITOR -p udp -m ipv6header --header ipv6-frag --soft -j NFQUEUE --queue-num 0" in text
@@ -118,7 +143,7 @@ def test_interface_is_looked_at_on_the_side_where_the_hook_has_it() -> None:
         "-I OUTPUT 1 -o eth0 -j REPLAY_MONITOR",
     ]
     script = nft(ruleset.nft())
-    assert [line.strip() for line in script.splitlines() if "jump" in line] == [
+    assert [line.strip() for line in script.splitlines() if "jump sip" in line] == [
         'iifname "eth0" jump sip',
         'iifname "eth0" jump sip',
         'oifname "eth0" jump sip',
@@ -157,7 +182,7 @@ def test_nft_replaces_itself_in_one_script() -> None:
 @pytest.mark.parametrize("family", [4, 6])
 def test_nft_of_one_family_lets_the_other_pass(family: int) -> None:
     script = nft(Ruleset(families=(4,) if family == 4 else (6,)).nft())
-    jumps = [line.strip() for line in script.splitlines() if "jump" in line]
+    jumps = [line.strip() for line in script.splitlines() if "jump sip" in line]
     assert jumps == [f"meta nfproto ipv{family} jump sip"] * 2
 
 
