@@ -11,7 +11,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /tmp/hypothesis-$(SUDO_UID)
 PYTEST_OPTIONS += -p no:cacheprovider
 endif
 
-.PHONY: help setup setup-test demo test conformance fuzz lint bench clean
+.PHONY: help setup setup-test demo test conformance fuzz lint model bench clean
 
 help:  ## say what each target does (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -40,6 +40,9 @@ lint: setup  ## check style and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy $(CODE) --exclude 'tests/store/conftest'
 	@$(BIN)/mypy tests/store/conftest.py
+
+model: setup-test  ## compare the judge with its reference in many random conversations, for some minutes
+	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/antireplay/test_model.py
 
 bench: setup  ## run the benchmarks
 	@if [ -e benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks; \
