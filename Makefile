@@ -2,6 +2,7 @@
 
 BIN := .venv/bin
 PYTEST_OPTIONS ?=
+MACHINES := /var/cache/sip-replay-monitor-tests
 CODE := monitor grafana tests $(wildcard benchmarks)
 
 # Under sudo nothing of root's is left in the caller's checkout.
@@ -11,7 +12,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /tmp/hypothesis-$(SUDO_UID)
 PYTEST_OPTIONS += -p no:cacheprovider
 endif
 
-.PHONY: help setup setup-test demo test conformance fuzz lint model bench clean
+.PHONY: help setup setup-test demo test test-systemd conformance fuzz lint model bench clean
 
 help:  ## say what each target does (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -27,6 +28,11 @@ demo: setup  ## show the replay attack and its denial, live in network namespace
 test: setup-test  ## run all tests; those in network namespaces need root and are skipped without
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 	@[ "$$(id -u)" = 0 ] || echo "Not run as root: the live tests were skipped. 'sudo make test' runs them."
+
+test-systemd: setup-test  ## boot a machine with systemd and test the service in it; needs root, and some minutes once
+	@scripts/install-packages boot
+	@scripts/make-tree $(MACHINES)/$$(. /etc/os-release && echo $$VERSION_CODENAME)
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m booted
 
 conformance: setup-test  ## write docs/conformance.md; SIP_CORPORA must name the third-party test data
 	@$(BIN)/python tests/conformance/write_matrix.py

@@ -105,16 +105,24 @@ class Installation:
         for directory in (self._root / CONFIGURATION / "keys", self._root / CONFIGURATION):
             yield from self._remove_if_empty(directory, dry_run)
 
-    def commands(self, removing: bool) -> list[list[str]]:
-        """What is to be run on a machine that runs: before the files go, or after they are there."""
-        running = Path("/run/systemd/system").is_dir()
-        if removing:
-            return [["systemctl", "disable", "--now", *SERVICES]] if running else []
+    def commands_after(self) -> list[list[str]]:
+        """What is to be run on this machine once the files are in place."""
         made = [
             ["systemd-sysusers", str(self._prefix / "lib/sysusers.d/replay-monitor.conf")],
             ["systemd-tmpfiles", "--create", str(self._prefix / "lib/tmpfiles.d/replay-monitor.conf")],
         ]
-        return [*made, ["systemctl", "daemon-reload"]] if running else made
+        return [*made, ["systemctl", "daemon-reload"]] if _systemd_runs() else made
+
+    def commands_before_removal(self) -> list[list[str]]:
+        """What is to be run on this machine before the files go; nothing where they have gone."""
+        unit = self._prefix / "lib/systemd/system" / SERVICES[0]
+        if not unit.exists() or not _systemd_runs():
+            return []
+        return [
+            ["systemctl", "stop", "replay-monitor@*.service"],
+            ["systemctl", "disable", "--now", *SERVICES],
+            ["systemctl", "disable", "replay-monitor@.service"],
+        ]
 
     def _check_program(self) -> None:
         if str(self._program).startswith(tuple(f"{hidden}/" for hidden in HIDDEN)):
@@ -224,6 +232,10 @@ def run(command: list[str]) -> None:
         raise InstallationError(f"{command[0]}: {error.strerror}") from error
     if done.returncode:
         raise InstallationError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _systemd_runs() -> bool:
+    return Path("/run/systemd/system").is_dir()
 
 
 def _digest(text: str) -> str:

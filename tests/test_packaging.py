@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from wheel import build_wheel
 
 from monitor.__main__ import COMMANDS
 from monitor.enforce.ruleset import Ruleset
@@ -91,10 +92,10 @@ def test_package_list_is_well_formed() -> None:
     lines = (ROOT / "scripts/packages").read_text().splitlines()
     entries = [line for line in lines if line and not line.startswith("#")]
     assert entries
-    assert all(re.fullmatch(r"(run|test) +[a-z0-9][a-z0-9+.-]+\??", entry) for entry in entries)
+    assert all(re.fullmatch(r"(run|test|boot) +[a-z0-9][a-z0-9+.-]+\??", entry) for entry in entries)
 
 
-@pytest.mark.parametrize("script", ["scripts/install-packages", "scripts/make-venv", ".ci/run"])
+@pytest.mark.parametrize("script", ["scripts/install-packages", "scripts/make-venv", "scripts/make-tree", ".ci/run"])
 def test_scripts_are_executable_and_parse(script: str) -> None:
     path = ROOT / script
     assert os.access(path, os.X_OK)
@@ -133,21 +134,13 @@ def test_version_is_known_to_the_changelog() -> None:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a fresh environment with nothing of ours in it but the wheel that was built."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    for part in ("monitor", "rules", "systemd"):
-        shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
-        shutil.copy(ROOT / part, source)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
+    wheel = build_wheel(folder)
     venv.create(folder / "venv", symlinks=True)
     (packages,) = (folder / "venv/lib").glob("python3*/site-packages")
     # What it depends on is lent; an editable installation there is not followed from here.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    target = ["--python", str(folder / "venv/bin/python")]
-    subprocess.run([*pip, *target, "install", "--no-deps", str(wheel)], check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--python", str(folder / "venv/bin/python")]
+    subprocess.run([*pip, "install", "--no-deps", str(wheel)], check=True, capture_output=True)
     return folder / "venv/bin"
 
 

@@ -58,11 +58,19 @@ def main(options: argparse.Namespace) -> int:
         for step in installation.install(options.dry_run):
             print(step)
         if options.root == Path("/"):
-            for command in installation.commands(removing=False):
-                print("run     ", *command)
-                if not options.dry_run:
-                    run(command)
+            run_all(installation.commands_after(), options.dry_run)
     except InstallationError as error:
         print(f"replay-monitor: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def run_all(commands: list[list[str]], dry_run: bool) -> None:
+    """Run commands of the system, or only say so.
+
+    :raises InstallationError: one is not there, or fails.
+    """
+    for command in commands:
+        print("run     ", *command)
+        if not dry_run:
+            run(command)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from monitor.cli import install
-from monitor.installation import Installation, InstallationError, run
+from monitor.installation import Installation, InstallationError
 
 _EPILOG = """\
 The service is stopped and the kernel rules are removed with it. The store, the logs, private keys and a
@@ -32,10 +32,7 @@ def main(options: argparse.Namespace) -> int:
     installation = Installation(options.root, options.prefix, Path(sys.argv[0]))
     try:
         if options.root == Path("/"):
-            for command in installation.commands(removing=True):
-                print("run     ", *command)
-                if not options.dry_run:
-                    run(command)
+            install.run_all(installation.commands_before_removal(), options.dry_run)
         for step in installation.uninstall(options.dry_run, options.purge):
             print(step)
     except InstallationError as error:
