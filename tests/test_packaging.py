@@ -95,7 +95,9 @@ def test_package_list_is_well_formed() -> None:
     assert all(re.fullmatch(r"(run|test|boot) +[a-z0-9][a-z0-9+.-]+\??", entry) for entry in entries)
 
 
-@pytest.mark.parametrize("script", ["scripts/install-packages", "scripts/make-venv", "scripts/make-tree", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", ["scripts/install-packages", "scripts/make-venv", "scripts/make-tree", ".ci/run"]
+)
 def test_scripts_are_executable_and_parse(script: str) -> None:
     path = ROOT / script
     assert os.access(path, os.X_OK)
