@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 from daemon import PORT, Daemon
+from frames import invite, sdp
 from namespaces import Host, Network, wait_until
-
-from tests.frames import invite, sdp
 
 pytestmark = pytest.mark.live
 KILLS = 10

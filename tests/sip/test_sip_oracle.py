@@ -102,10 +102,10 @@ def test_published_messages(tmp_path: Path) -> None:
             packet = udp("192.0.2.5", "192.0.2.1", raw)
             writer.write(Frame(number, number * NANOSECONDS, RAW, packet, len(packet)))
     seen, unlike = 0, set()
-    for number, call_id, sequence, _, from_tag, to_tag, status in tshark(
+    for frame, call_id, sequence, _, from_tag, to_tag, status in tshark(
         path, "sip", "frame.number", *FIELDS
     ):
-        message = parse(messages[int(number) - 1])
+        message = parse(messages[int(frame) - 1])
         ours = (message.call_id, str(message.cseq), message.from_tag or "", message.to_tag or "")
         if (*ours, str(message.status or "")) != (call_id, sequence, from_tag, to_tag, status):
             unlike.add(files[int(number) - 1].name)
