@@ -50,9 +50,11 @@ lint: setup  ## check style and types
 model: setup-test  ## compare the judge with its reference in many random conversations, for some minutes
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/antireplay/test_model.py
 
-bench: setup  ## run the benchmarks
-	@if [ -e benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks; \
-	  else echo "There are no benchmarks yet." >&2; exit 1; fi
+bench: setup-test  ## measure speed beside tshark, openssl and a bare callback; keeps benchmarks/results/
+	@$(BIN)/python -m benchmarks
+
+bench-growth: setup-test  ## measure with a store of SIZE associations (SIZE=1e7, or 1e8: hours)
+	@$(BIN)/python -m benchmarks growth --size $(or $(SIZE),1e6)
 
 clean:  ## remove what the other targets made in this directory (Debian packages stay)
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
