@@ -14,8 +14,8 @@ from monitor.antireplay.association import CALL_ID_SHOWN, RecordError
 from monitor.antireplay.observation import DialogView, T, is_tagged
 from monitor.antireplay.policy import Policy
 
-VERSION = 2
-"""Version 1, whose INVITEs tell of no ways, is read too."""
+VERSION = 3
+"""Earlier ones are read too: 1, whose INVITEs tell of no ways, and 2, which does not tell who took calls."""
 MAX_OTHERS = 16
 """Forks remembered of one call; a further one counts as unknown."""
 MAX_BOUND = 16
@@ -116,6 +116,10 @@ class Dialog:
     """Answering parties whose dialog had its BYE, and when."""
     invites: tuple[tuple[str, Invite], ...] = ()
     """By requester."""
+    accepted: int | None = None
+    """When the first 2xx to the initial INVITE was seen."""
+    takers: tuple[str, ...] = ()
+    """Parties that answered it so."""
 
     @classmethod
     def opened_by(cls, event: Event, call_id: str) -> Self:
@@ -142,7 +146,9 @@ class Dialog:
             end: int | None = ended[other]
         elif self.failed is not None and (other is None or not self.others or other in self.others):
             end = self.failed
-        elif ended and all(each in ended for each in self.others):
+        elif self.accepted is not None and other in self.others and other not in self.takers:
+            end = self.accepted  # T later its early dialog is no more (RFC 3261 §13.2.2.4)
+        elif ended and all(each in ended for each in self.takers or self.others):
             end = max(ended.values())
         else:
             end = None
@@ -207,8 +213,15 @@ class Dialog:
         if event.requester != self.initiator or event.cseq < self.initial:
             return dialog
         if 200 <= status < 300:
-            return replace(dialog, confirmed=True, failed=None)
+            return dialog._taken(other, event.time)
         return dialog._weigh(invite, event.time)
+
+    def _taken(self, other: str | None, time: int) -> Self:
+        takers = self.takers
+        if other in self.others and other not in takers:
+            takers = (*takers, other)
+        accepted = time if self.accepted is None else self.accepted
+        return replace(self, confirmed=True, failed=None, accepted=accepted, takers=takers)
 
     def _end(self, other: str, time: int) -> Self:
         if other in dict(self.ended):
@@ -258,6 +271,8 @@ class Dialog:
             self.failed,
             self.ended,
             [[party, invite.cseq, invite.closed, invite.ways] for party, invite in self.invites],
+            self.accepted,
+            self.takers,
         ]
         return _encode(items).encode()
 
@@ -274,8 +289,9 @@ class Dialog:
 
     @classmethod
     def _from(cls, items: list[Any]) -> Self:
-        version, kind, call_id, initiator, bound, others, initial, confirmed, failed, ended, invites = items
-        if version not in (1, VERSION) or kind != "dialog":
+        version, kind, call_id, initiator, bound, others, initial, confirmed, failed, ended, *more = items
+        invites, accepted, takers = more if version > 2 else (*more, None, ())
+        if version not in range(1, VERSION + 1) or kind != "dialog":
             raise RecordError(f"dialog record of version {version}, this program reads {VERSION}")
         return cls(
             call_id,
@@ -287,6 +303,8 @@ class Dialog:
             failed,
             tuple((party, time) for party, time in ended),
             tuple((party, _invite(*items)) for party, *items in invites),
+            accepted,
+            tuple(takers),
         )
 
 

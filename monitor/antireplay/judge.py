@@ -89,7 +89,7 @@ def _in_leg(
     association: Association, leg: Leg, seen: Observation, policy: Policy, elsewhere: bool, hidden: bool
 ) -> Reason:
     view, transaction = seen.dialog, seen.transaction
-    place = leg.window(seen).place(transaction, seen.time, view.pending == transaction.cseq, view.closed)
+    place = leg.window(seen).place(transaction, seen.time, view.pending, view.closed)
     if place is Reason.STALE and _tried_later(leg, seen, policy):
         place = Reason.FORKED
     fresh = place is Reason.REFRESH

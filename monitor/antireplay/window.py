@@ -120,12 +120,13 @@ class Window(NamedTuple):
         bitmap = self.bitmap | (1 << below) if below < WIDTH else self.bitmap
         return self._replace(bitmap=bitmap, latest=latest)
 
-    def place(self, transaction: Transaction, time: int, pending: bool, closed: int | None) -> Reason:
+    def place(self, transaction: Transaction, time: int, invite: int | None, closed: int | None) -> Reason:
         """Where a message stands: ``refresh``, ``retransmission``, ``forked`` or ``stale``.
 
-        :param pending: the number is that of the requester's last INVITE, however it became known.
+        :param invite: the number of the requester's last INVITE, however it became known.
         :param closed: when that INVITE had its final response on all its ways.
         """
+        pending = invite == transaction.cseq
         if transaction.cseq > self.highest:
             return Reason.REFRESH
         seen = self.find(transaction)
@@ -136,8 +137,12 @@ class Window(NamedTuple):
         if status is None:
             return copy if time - seen.first <= T else Reason.STALE
         ends = [end for end in (seen.closed, closed if pending else None) if end is not None]
-        still_open = transaction.method == "INVITE" and (
-            not ends if status < 200 else seen.closed is None and (not ends or time - min(ends) <= T)
+        # Whoever sends another INVITE has had the final response to the one before (RFC 3261 §14.1).
+        over = invite is not None and invite > transaction.cseq
+        still_open = (
+            transaction.method == "INVITE"
+            and not over
+            and (not ends if status < 200 else seen.closed is None and (not ends or time - min(ends) <= T))
         )
         before = seen.answered(status)
         if before is not None and time - before <= T:

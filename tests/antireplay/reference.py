@@ -141,17 +141,20 @@ class Call:
         found = [invite for _, invite in self.invites(requester)]
         return found[-1] if found else None
 
+    def accepts(self) -> dict[str | None, int]:
+        """Who accepted the opener's INVITE, and when first."""
+        found: dict[str | None, int] = {}
+        for index, invite in self.invites(self.opener):
+            each = self.told[index]
+            if 200 <= each.status < 300 and invite.number >= self.initial(index + 1):
+                found.setdefault(self.other(each), each.time)
+        return found
+
     @property
     def taken(self) -> bool:
         """Whether the opener's INVITE was accepted."""
         first = self.told[0]
-        if first.is_request and first.said.responder is not None:
-            return True
-        for index, invite in self.invites(self.opener):
-            each = self.told[index]
-            if 200 <= each.status < 300 and invite.number >= self.initial(index + 1):
-                return True
-        return False
+        return (first.is_request and first.said.responder is not None) or bool(self.accepts())
 
     @property
     def failed(self) -> int | None:
@@ -184,7 +187,10 @@ class Call:
             return byes[name]
         if self.failed is not None and (name is None or not known or name in known):
             return self.failed
-        if byes and known <= set(byes):
+        accepts = self.accepts()
+        if accepts and name in known and name not in accepts:
+            return min(accepts.values())
+        if byes and (known & accepts.keys() or known) <= set(byes):
             return max(byes.values())
         return None
 
@@ -301,7 +307,7 @@ class Reference:
             return copy
         finals = [each.time for each in copies if each.status >= 200]
         over = [*finals[:1], *([closed] if closed is not None else [])]
-        if said.method == "INVITE":
+        if said.method == "INVITE" and (invite is None or invite.number <= said.cseq):
             if now.status < 200 and not over:
                 return "refresh"
             if now.status >= 200 and not finals and (closed is None or now.time - closed <= T):

@@ -136,6 +136,23 @@ class TestForked:
         stage.rules(answer(183, "A", responder="a2", destination=PROXY, vias=way), "first-use", at=21)
         stage.rules(answer(200, "A", responder="a2", destination=PROXY, vias=way), "refresh", at=90)
 
+    def test_a_fork_that_lost_is_over_t_after_another_took_the_call(self, stage: Stage) -> None:
+        stage.rules(answer(183, "A1", responder="a1"), "first-use", at=1)
+        stage.rules(answer(183, "A2", responder="a2"), "first-use", at=1)
+        stage.rules(answer(200, "A2", responder="a2"), "refresh", at=9)
+        stage.rules(answer(183, "A1", responder="a1"), "dialog-ended", at=9 + T + MOMENT)
+        stage.rules(answer(183, "A1", responder="a1", cseq=2), "dialog-ended", at=9 + T + MOMENT)
+        stage.rules(request("INVITE", "K", responder="a2", cseq=3), "refresh", at=100)
+        stage.hear(request("BYE", responder="a2", cseq=4), at=200)
+        stage.rules(invite("K", cseq=5), "key-reused", at=200 + T + MOMENT)
+
+    def test_an_early_key_after_a_later_invite_is_stale(self, stage: Stage) -> None:
+        """Whoever sends another INVITE has had his answer to the one before."""
+        stage.rules(answer(183, "A"), "first-use", at=1)
+        stage.hear(answer(200), at=2)
+        stage.rules(request("INVITE", "K", cseq=2), "refresh", at=3)
+        stage.rules(answer(183, "A"), "stale", at=3 + T + MOMENT)
+
     def test_a_bye_to_one_fork_leaves_the_other(self, stage: Stage) -> None:
         for tag in ("a1", "a2"):
             stage.rules(answer(200, f"A-{tag}", responder=tag), "first-use", at=1)
