@@ -5,7 +5,6 @@ import random
 import selectors
 import socket
 import struct
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -187,28 +186,25 @@ class Ledger:
     def __init__(self, daemon: Daemon) -> None:
         self._file = daemon.events_file
         self._read = self._file.stat().st_size
-        self.denied: set[int] = set()
-        """Frames that brought a denied message."""
-        self.accepted: list[dict[str, Any]] = []
-        self.reasons: Counter[str] = Counter()
-        """Of the rulings."""
+        self.rulings: list[dict[str, Any]] = []
+        self._denied: set[int] = set()
+        """Frames that brought a denied message, ruled on or not."""
+
+    @property
+    def accepted(self) -> list[dict[str, Any]]:
+        """The rulings that should not be."""
+        return [ruling for ruling in self.rulings if ruling["verdict"] == "accept"]
 
     def update(self) -> int:
-        """Take in what was told since; how many messages were ruled on so far."""
+        """Take in what was told since; how many messages were decided on so far."""
         with self._file.open("rb") as file:
             file.seek(self._read)
             told = file.read()
         whole = told[: told.rfind(b"\n") + 1]
         self._read += len(whole)
         for event in map(json.loads, whole.splitlines()):
-            self._enter(event)
-        return len(self.denied) + len(self.accepted)
-
-    def _enter(self, event: dict[str, Any]) -> None:
-        if event["type"] == "ruling":
-            self.reasons[event["reason"]] += 1
-            if event["verdict"] == "accept":
-                self.accepted.append(event)
-                return
-        if event.get("verdict") == "deny" or event.get("outcome") == "deny":
-            self.denied.add(event["frame"])
+            if event["type"] == "ruling":
+                self.rulings.append(event)
+            if "deny" in (event.get("verdict"), event.get("outcome")):
+                self._denied.add(event["frame"])
+        return len(self._denied) + len(self.accepted)

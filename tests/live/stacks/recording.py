@@ -73,6 +73,11 @@ class Message:
         return self.start_line.startswith("INVITE ") and ";tag=" not in self.get("To")
 
     @property
+    def has_credentials(self) -> bool:
+        """Whether a proxy that asks for credentials lets it pass."""
+        return any(name.lower() == "proxy-authorization" for name, _ in self.headers)
+
+    @property
     def is_sealed(self) -> bool:
         """Whether its body is an envelope."""
         return "pkcs7-mime" in self.get("Content-Type")
@@ -105,9 +110,11 @@ def with_keys(daemon: Daemon, recording: Path) -> list[Recorded]:
             message = each.message
             named = (each.frame.number, message.start_line, message.get("Call-ID"), message.get("CSeq"))
             if named in ruled:
-                kind = message.start_line.partition(" sip:")[0] + ";tag=" * (";tag=" in message.get("To"))
-                # The latest: behind a proxy that asks for credentials, the one that has them.
-                found[kind, message.body] = each
+                inside = message.get("To").partition(";tag=")[1]
+                kind = message.start_line.partition(" sip:")[0] + inside, message.body
+                # Where a proxy asks for credentials, the one that has them.
+                if kind not in found or message.has_credentials:
+                    found[kind] = each
     return list(found.values())
 
 

@@ -1,7 +1,8 @@
 """Callers, a proxy and those called, each a host, with monitors on the way between them.
 
-The callers reach the proxy through ``front`` and ``gateway``, the proxy those called through ``gateway``
-alone; so the front sees one side of the proxy and the gateway both. A third monitor is on the callee's host.
+Bob reaches the proxy through ``front`` and ``gateway``, Alice and Carol through ``gateway`` alone; so the
+front sees one side of the proxy and the gateway both. Alice and Carol have monitors of their own, and Carol's
+knows the proxy.
 """
 
 import base64
@@ -39,18 +40,22 @@ class Reach:
     callee: Transport
     caller_ipv6: bool = False
     callee_ipv6: bool = False
+    hosts: tuple[str, str, str] = ("bob", "alice", "carol")
+    """Who calls, who is called, and who else is."""
 
     def __str__(self) -> str:
         sides = ((self.caller, self.caller_ipv6), (self.callee, self.callee_ipv6))
-        return "-".join(f"{transport}{6 if ipv6 else 4}" for transport, ipv6 in sides)
+        return "-".join((self.hosts[0], *(f"{transport}{6 if ipv6 else 4}" for transport, ipv6 in sides)))
 
 
 REACHES = (
     Reach("udp", "udp"),
-    Reach("tcp", "tcp"),
-    Reach("udp", "udp", True, True),
+    Reach("tcp", "tcp", hosts=("bob", "carol", "alice")),
+    Reach("udp", "udp", True, True, ("bob", "carol", "alice")),
     Reach("tcp", "tcp", True, True),
     Reach("udp", "tcp", False, True),
+    Reach("udp", "udp", hosts=("alice", "bob", "carol")),
+    Reach("tcp", "udp", hosts=("carol", "bob", "alice")),
 )
 
 
@@ -74,9 +79,11 @@ class Telephony:
     def __init__(self, network: Network, folder: Path) -> None:
         self.network, self.folder = network, folder
         names = ("bob", "front", "gateway", "proxy", "alice", "carol", "charles")
-        hosts = [network.host(name) for name in names]
-        self.bob, self.front, self.gateway, self.proxy, self.alice, self.carol, self.charles = hosts
-        for host in hosts:
+        self.hosts = {name: network.host(name) for name in names}
+        self.bob, self.front, self.gateway, self.proxy, self.alice, self.carol, self.charles = (
+            self.hosts.values()
+        )
+        for host in self.hosts.values():
             _set(host, 0, "ipv4/conf/all/send_redirects", "ipv4/conf/eth0/send_redirects")
             _set(host, 0, "ipv4/conf/all/accept_redirects", "ipv6/conf/eth0/accept_redirects")
         for router in (self.front, self.gateway):
@@ -93,13 +100,18 @@ class Telephony:
             source.run("ip", "-6", "route", "add", f"{target.address6}/128", "via", router.address6)
         self.kamailio = Kamailio(self.proxy, self._made("kamailio"))
         relays = f'relays = ["{self.proxy.address}", "{self.proxy.address6}"]'
-        watched = ((self.alice, "all", ""), (self.gateway, "forward", relays), (self.front, "forward", ""))
+        watched = {
+            "alice": ("all", ""),
+            "carol": ("all", relays),
+            "gateway": ("forward", relays),
+            "front": ("forward", ""),
+        }
         with ThreadPoolExecutor() as pool:
-            started = pool.map(self._monitor, *zip(*watched, strict=True))
-            self.monitors = dict(zip(("alice", "gateway", "front"), started, strict=True))
+            started = pool.map(lambda name: self._monitor(name, *watched[name]), watched)
+            self.monitors = dict(zip(watched, started, strict=True))
         setting = Setting(keyring.load(KEYS), seed=time.time_ns(), start=int(time.time()))
         self._stage = Stage(setting, "stacks")
-        self._ports = {host.name: iter(PORTS) for host in hosts}
+        self._ports = {name: iter(PORTS) for name in names}
         self._sipp = self._made("sipp")
         self._phones: list[subprocess.Popen[Any]] = []
 
@@ -108,8 +120,8 @@ class Telephony:
         folder.mkdir()
         return folder
 
-    def _monitor(self, host: Host, hook: str, policy: str) -> Daemon:
-        folder = self._made(host.name.rpartition("-")[2])
+    def _monitor(self, name: str, hook: str, policy: str) -> Daemon:
+        host, folder = self.hosts[name], self._made(name)
         daemon = Daemon(host, folder, "--record", str(folder / "seen.pcap"), policy=policy)
         ports = f"{PORT},{PORTS.start}-{PORTS.stop}"
         host.run(sys.executable, "-m", "monitor", "rules", "apply", "--hook", hook, "--ports", ports)
@@ -120,7 +132,7 @@ class Telephony:
         bills = list(bills)
         bindings = [each for bill in bills for each in self._called(bill)]
         registration = Sipp(
-            *(self.alice, self._sipp, "register", self._port(self.alice), register(), bindings),
+            *(self.alice, self._sipp, "register", self._port("alice"), register(), bindings),
             calls=len(bindings), peer=self._at_proxy(),
         )  # fmt: skip
         assert registration.trouble() == []
@@ -129,10 +141,10 @@ class Telephony:
     def _called(self, bill: Bill) -> Iterator[str]:
         """Start those called, and give what they register."""
         reach = bill.reach
-        for index, (host, part) in enumerate(zip((self.alice, self.carol), bill.play.callees, strict=False)):
-            name, port = f"{bill.user}-callee-{index}", self._port(host)
+        for index, (name, part) in enumerate(zip(reach.hosts[1:], bill.play.callees, strict=False)):
+            host, port = self.hosts[name], self._port(name)
             run = Sipp(
-                *(host, self._sipp, name, port, part.xml(), self._lines(bill, ALICE)),
+                *(host, self._sipp, f"{bill.user}-{name}", port, part.xml(), self._lines(bill, ALICE)),
                 user=bill.user, transport=reach.callee, ipv6=reach.callee_ipv6,
             )  # fmt: skip
             self._phones.append(run.process)
@@ -140,9 +152,9 @@ class Telephony:
             yield f"{bill.user};{address}:{port};{reach.callee};0.{5 + index}"
 
     def _calling(self, bill: Bill) -> Sipp:
-        reach, name = bill.reach, f"{bill.user}-caller"
+        reach, name = bill.reach, bill.reach.hosts[0]
         return Sipp(
-            *(self.bob, self._sipp, name, self._port(self.bob), bill.play.caller.xml()),
+            *(self.hosts[name], self._sipp, bill.user, self._port(name), bill.play.caller.xml()),
             self._lines(bill, BOB), user=bill.user, calls=bill.count,
             peer=self._at_proxy(reach.caller_ipv6), transport=reach.caller, ipv6=reach.caller_ipv6,
         )  # fmt: skip
@@ -150,14 +162,14 @@ class Telephony:
     def _at_proxy(self, ipv6: bool = False) -> str:
         return f"[{self.proxy.address6}]:{PORT}" if ipv6 else f"{self.proxy.address}:{PORT}"
 
-    def _port(self, host: Host) -> int:
+    def _port(self, host: str) -> int:
         """One that nobody has there."""
-        return next(self._ports[host.name])
+        return next(self._ports[host])
 
     def talk(self, reach: Reach) -> int:
         """Two calls of baresip, either of which holds and resumes, and ends one; how many they were."""
-        one = self._phone(self.bob, f"robert-{reach}", reach.caller, reach.caller_ipv6)
-        other = self._phone(self.alice, f"alicia-{reach}", reach.callee, reach.callee_ipv6)
+        one = self._phone(reach.hosts[0], str(reach), reach.caller, reach.caller_ipv6)
+        other = self._phone(reach.hosts[1], str(reach), reach.callee, reach.callee_ipv6)
         for last in (one, other):
             one.call(other)
             for holder in (one, other):
@@ -166,9 +178,10 @@ class Telephony:
             last.hang_up(one if last is other else other)
         return 2
 
-    def _phone(self, host: Host, user: str, transport: Transport, ipv6: bool) -> Baresip:
+    def _phone(self, host: str, reach: str, transport: Transport, ipv6: bool) -> Baresip:
+        user, port = f"{host}-at-{reach}", self._port(host)
         phone = Baresip(
-            host, self.folder / user, user, self._at_proxy(ipv6), self._port(host), transport, ipv6
+            self.hosts[host], self.folder / user, user, self._at_proxy(ipv6), port, transport, ipv6
         )
         self._phones.append(phone.process)
         return phone
