@@ -1,5 +1,6 @@
 """Configuration files read whole, and everything wrong with them told with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,52 @@ def test_every_key_of_the_policy_reaches_the_judge(file: Path) -> None:
             ExceptionName.STORE_UNAVAILABLE: Outcome.ACCEPT,
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "udp", "tcp"),
+    [
+        ('"drop"', "drop", "drop"),
+        ('"respond"', "respond", "neutralise"),
+        ('"neutralise"', "neutralise", "neutralise"),
+        ('"reset"', "drop", "reset"),
+        ('{udp = "respond", tcp = "reset"}', "respond", "reset"),
+        ('{tcp = "neutralise"}', "drop", "neutralise"),
+    ],
+)
+def test_what_denying_does_is_said_in_a_word_or_for_each_transport(
+    file: Path, said: str, udp: str, tcp: str
+) -> None:
+    file.write_text(f"[policy]\non_deny = {said}\n")
+    policy = load(file).policies.default
+    assert (policy.on_deny_udp, policy.on_deny_tcp) == (udp, tcp)
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ('on_deny = "reject"', 'policy.on_deny: must be "drop", "respond", "neutralise" or "reset"'),
+        ('on_deny = {udp = "reset"}', "policy.on_deny.udp: must be 'drop', 'respond' or 'neutralise'"),
+        ('on_deny = {tcp = "respond"}', "policy.on_deny.tcp: must be 'drop', 'neutralise' or 'reset'"),
+        ("on_deny = 3", "policy.on_deny: must be a table, is 3"),
+        ('[block]\nduration = "2d"', 'block.duration: must be from "1s" to "1d"'),
+        ('[block]\nduration = "5ms"', 'block.duration: must be from "1s" to "1d"'),
+        ("[block]\ndenials = 1", "block.denials: must be 2 or more, is 1"),
+    ],
+)
+def test_what_enforcement_cannot_be(file: Path, said: str, wrong: str) -> None:
+    file.write_text(f"[policy]\n{said}\n")
+    with pytest.raises(ConfigError, match=re.escape(wrong)):
+        load(file)
+
+
+def test_a_policy_file_says_of_one_transport_what_differs(file: Path) -> None:
+    file.write_text('policies = "more"\n[policy]\non_deny = "respond"\n')
+    folder = file.parent / "more"
+    folder.mkdir()
+    (folder / "a.toml").write_text('[match]\nmethod = "INVITE"\n[policy]\non_deny = {tcp = "reset"}\n')
+    policy = load(file).policies.choose(bytes(4), method="INVITE")
+    assert (policy.on_deny_udp, policy.on_deny_tcp) == ("respond", "reset")
 
 
 def test_the_other_tables(file: Path) -> None:
