@@ -97,8 +97,9 @@ def _in_leg(
         return _reused(association)  # The call was taken: a new request without a To tag begins another.
     if elsewhere and not (fresh and (hidden or policy.moves)):
         return Reason.SOURCE_CHANGED
-    # A key that was first seen after the end belongs to a later call under the same identifiers.
-    if view.ended is not None and leg.first <= view.ended and seen.time - view.ended > T:
+    # A key that was first seen long after the end belongs to a later call under the same identifiers; sooner,
+    # to a fork whose answer came when another had taken the call.
+    if view.ended is not None and leg.first - view.ended <= T < seen.time - view.ended:
         return Reason.DIALOG_ENDED
     return Reason.MOVED if elsewhere and not hidden else place
 

@@ -258,7 +258,7 @@ class Reference:
         if moved and not (self.moves and place == "refresh"):
             return "source-changed"
         ended = call.ended(now) if call is not None else None
-        if ended is not None and before[0].time <= ended and now.time - ended > T:
+        if ended is not None and before[0].time - ended <= T < now.time - ended:
             return "dialog-ended"
         return "moved" if moved else place
 

@@ -146,6 +146,12 @@ class TestForked:
         stage.hear(request("BYE", responder="a2", cseq=4), at=200)
         stage.rules(invite("K", cseq=5), "key-reused", at=200 + T + MOMENT)
 
+    def test_a_fork_that_answers_when_another_has_taken_the_call(self, stage: Stage) -> None:
+        stage.rules(answer(200, "A2", responder="a2"), "first-use", at=9)
+        stage.rules(answer(183, "A1", responder="a1"), "first-use", at=9.1)
+        stage.rules(answer(183, "A1", responder="a1"), "retransmission", at=9 + T)
+        stage.rules(answer(183, "A1", responder="a1", cseq=2), "dialog-ended", at=9 + T + MOMENT)
+
     def test_an_early_key_after_a_later_invite_is_stale(self, stage: Stage) -> None:
         """Whoever sends another INVITE has had his answer to the one before."""
         stage.rules(answer(183, "A"), "first-use", at=1)
