@@ -202,7 +202,7 @@ def _lossy_late(caller: Caller, callee: Callee, _: Callee) -> None:
 
 
 def _lose(caller: Caller, callee: Callee, offer: str, acknowledgment: str) -> None:
-    caller.wait = callee.wait = 500
+    caller.wait = callee.wait = 250
     caller.invite(offer)
     callee.called()
     callee.answer(183, sdp())

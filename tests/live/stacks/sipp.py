@@ -51,6 +51,8 @@ class Sipp:
             *("-mp", str(20_000 + port * 4), "-timeout", str(PATIENCE - 20), "-timeout_error"),
             # What was not expected is passed over: on a busy machine messages overtake one another.
             *("-default_behaviors", "all,-abortunexp", "-recv_timeout", "60000"),
+            # By default it gives up after a few tries, which with losses are sometimes not enough.
+            *("-max_invite_retrans", "8", "-max_non_invite_retrans", "20"),
             *("-trace_err", "-error_file", str(self._errors)),
             cwd=folder,
             stdin=subprocess.DEVNULL,

@@ -74,7 +74,7 @@ def calls(telephony: Telephony) -> Calls:
     for reach in REACHES[:4]:
         calls.made += telephony.talk(reach)
     calls.end((*quick, *slow))
-    with telephony.network.losing(20, telephony.bob, telephony.proxy, telephony.alice, telephony.carol):
+    with telephony.network.losing(15, telephony.bob, telephony.proxy, telephony.alice, telephony.carol):
         calls.end(telephony.begin(Bill(play, reach, 10) for play in LOSSY for reach in REACHES[:3:2]))
     return calls
 
