@@ -102,13 +102,11 @@ def test_published_messages(tmp_path: Path) -> None:
             packet = udp("192.0.2.5", "192.0.2.1", raw)
             writer.write(Frame(number, number * NANOSECONDS, RAW, packet, len(packet)))
     seen, unlike = 0, set()
-    for frame, call_id, sequence, _, from_tag, to_tag, status in tshark(
-        path, "sip", "frame.number", *FIELDS
-    ):
+    for frame, call_id, sequence, _, from_tag, to_tag, status in tshark(path, "sip", "frame.number", *FIELDS):
         message = parse(messages[int(frame) - 1])
         ours = (message.call_id, str(message.cseq), message.from_tag or "", message.to_tag or "")
         if (*ours, str(message.status or "")) != (call_id, sequence, from_tag, to_tag, status):
-            unlike.add(files[int(number) - 1].name)
+            unlike.add(files[int(frame) - 1].name)
         seen += 1
     assert unlike == UNLIKE
     assert seen > 380
