@@ -20,7 +20,7 @@ REFUSED = "refused"
 """What is told of an exception: its name could tell whether a private-key operation worked."""
 
 _DEFAULT_PORT = 5060
-_FIRST_VALUE = re.compile(rb"(?:\"(?>(?:[^\"\\]|\\.)*)\"|[^,\"])++", re.DOTALL)
+_FIRST_VALUE = re.compile(rb"(?>(?:\"(?>(?:[^\"\\]|\\.)*)\"|[^,\"])+)", re.DOTALL)
 _RECEIVED = re.compile(rb"[ \t]*+;[ \t]*+received[ \t]*+=[^;,]*+", re.IGNORECASE)
 _RPORT = re.compile(rb";[ \t]*+rport(?=[ \t;]|\Z)", re.IGNORECASE)
 
