@@ -11,7 +11,8 @@ FILLER = b"x"
 _LENGTH = re.compile(rb"(?:content-length|l)[ \t]*+:[ \t]*+(\d{1,9})[ \t]*+", re.IGNORECASE)
 _LENGTH_NAME = re.compile(rb"(?:content-length|l)[ \t]*+:", re.IGNORECASE)
 _TYPE = re.compile(
-    rb"(?<=\r\n)((?:content-type|c)[ \t]*+:[ \t]*+(?>(?:\r\n[ \t]++)*))([^\r\n]*+(?>(?:\r\n[ \t][^\r\n]*+)*))",
+    rb"(?<=\r\n)((?:content-type|c)[ \t]*+:[ \t]*+(?>(?:\r\n[ \t]++)*))"
+    rb"([^\r\n]*+(?>(?:\r\n[ \t][^\r\n]*+)*))",
     re.IGNORECASE,
 )
 
