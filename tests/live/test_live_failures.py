@@ -111,7 +111,7 @@ def test_a_full_queue_drops_or_lets_pass_as_configured(scene: Scene, fail_open: 
     scene.end()
     assert sorted(scene.phone.recv(65536) for _ in range(4)) == sorted(invites[:4])
     scene.passes(scene.plain())
-    assert scene.daemon.rulings() == [Reason.FIRST_USE] * 5
+    wait_until(lambda: scene.daemon.rulings() == [Reason.FIRST_USE] * 5, "the rulings on what was not lost")
 
 
 def test_a_receive_buffer_that_overflows_is_counted_and_ends_nothing(scene: Scene) -> None:
