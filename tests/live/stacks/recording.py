@@ -1,5 +1,6 @@
 """What a monitor saw, read again: the messages that bore keys."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,3 +136,23 @@ def _messages(recording: Path) -> Iterator[Recorded]:
                         if isinstance(each, Framed):
                             yield Recorded(each.raw, frame, stream.flow)
                     delivery = delivery.also
+
+
+def call_id(octets: bytes) -> str:
+    """The Call-ID of a message, empty where it has none."""
+    found = _CALL.search(octets)
+    return found[1].decode("latin-1").strip() if found else ""
+
+
+_CALL = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)", re.IGNORECASE)
+_END = re.compile(rb"(?:BYE|CANCEL) sips?:|SIP/2\.0 (?!401|407|422|491)[3-6]\d\d ")
+
+
+def over(recording: Path) -> set[str]:
+    """Call-IDs of calls whose end was recorded. Under loss some have none: their dialogs go on."""
+    ended: set[str] = set()
+    with open_capture(str(recording)) as capture:
+        for frame in capture:
+            if _END.search(frame.data):
+                ended.update(call.decode("latin-1").strip() for call in _CALL.findall(frame.data))
+    return ended
