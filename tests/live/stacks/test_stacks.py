@@ -190,7 +190,7 @@ def place(request: pytest.FixtureRequest, telephony: Telephony, calls: int) -> I
 
 @pytest.mark.xfail(
     strict=False,
-    reason="an ACK with a raised CSeq, from the caller's own address, in a late-offer call whose end was lost",
+    reason="an ACK with a raised CSeq from the caller's address, in a late-offer call whose end was lost",
 )
 def test_no_replay_is_accepted(place: Place, telephony: Telephony, rates: Rates) -> None:
     rng, charles = random.Random(0), telephony.charles
