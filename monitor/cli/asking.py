@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitor.config.load import DEFAULT_PATH, load
+from monitor.config.load import DEFAULT_PATH, load_daemons
 from monitor.config.model import Config
 from monitor.config.problem import ConfigError
 from monitor.control.client import ControlClient
@@ -38,10 +38,7 @@ def configuration(options: argparse.Namespace) -> Config:
 
     :raises ConfigError: it cannot be read.
     """
-    path: Path | None = options.config
-    if path is None and not DEFAULT_PATH.exists():
-        return Config()
-    return load(path or DEFAULT_PATH)
+    return load_daemons(options.config)
 
 
 def socket_path(options: argparse.Namespace) -> Path:

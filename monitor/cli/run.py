@@ -19,7 +19,7 @@ from monitor.antireplay.table import StoreError
 from monitor.assembly import YEAR, assemble
 from monitor.capture.nfqueue import Queue, QueueError, read_statistics
 from monitor.capture.pcap import PcapWriter
-from monitor.config.load import DEFAULT_PATH, load
+from monitor.config.load import DEFAULT_PATH, load_daemons
 from monitor.config.model import Config, KeysTable
 from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, secret_check, site_secret
@@ -156,7 +156,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     """Everything that the daemon needs, in the order in which it is had; ``stack`` gives it back."""
-    config = _configuration(options.config)
+    config = load_daemons(options.config)
     logs.configure(config.log.level, config.log.format)
     rehearsal = Rehearsal(Failure(options.simulate_failure) if options.simulate_failure else None)
     numbers = tuple(dict.fromkeys(options.queue or config.queue.numbers))
@@ -201,7 +201,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         rehearsal=lambda: rehearsal.current,
     )
     reload = Reloader(
-        partial(_configuration, options.config),
+        partial(load_daemons, options.config),
         config,
         pipeline,
         partial(_adopt, metrics, pipeline, directory, blocker),
@@ -242,12 +242,6 @@ def _reload(events: EventFile | None, configuration: Reloader) -> None:
     if events is not None:
         events.reopen()  # First: who turns files over has nothing to do with the configuration.
     configuration()
-
-
-def _configuration(path: Path | None) -> Config:
-    if path is None and not DEFAULT_PATH.exists():
-        return Config()
-    return load(path or DEFAULT_PATH)
 
 
 def _keyholder(

@@ -43,6 +43,16 @@ def load(path: Path) -> Config:
     return load_with_sources(path).config
 
 
+def load_daemons(path: Path | None) -> Config:
+    """The configuration that the daemon runs with: ``path``, else the usual file, else the defaults.
+
+    :raises ConfigError: it cannot be read, or something in it is wrong.
+    """
+    if path is None and not DEFAULT_PATH.exists():
+        return Config()
+    return load(path or DEFAULT_PATH)
+
+
 def load_with_sources(path: Path) -> Loaded:
     """As ``load``, with the texts.
 
