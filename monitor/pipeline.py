@@ -6,7 +6,7 @@ message wait with it, everything else goes on. Cases of one dialog, and cases wi
 on in the order in which they came.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -167,6 +167,8 @@ class Pipeline:
         self._number = 0
         self._last: Frame | None = None
         self._order: Sequencer[_Job] = Sequencer()
+        self._ready: deque[_Job] = deque()
+        """Those that need wait no longer: started one after the other, since thousands may wait for one."""
         self._held: OrderedDict[Passage, None] = OrderedDict()
         self._denied: OrderedDict[Fate, None] = OrderedDict()
         self.heard: Callable[[Message, Frame, Flow], None] | None = None
@@ -223,6 +225,8 @@ class Pipeline:
         job = self._asked.pop(number, None)
         if job is not None:
             self._advance(job, answer)
+            while self._ready:
+                self._start(self._ready.popleft())
 
     def expire(self, now: int) -> bool:
         """Let go what has waited too long at ``now`` for the rest of a message on its stream.
@@ -495,8 +499,7 @@ class Pipeline:
         job.ticket.denied |= denied
         self._decide(job.fate, denied, job.flow, job.ticket, job)
         if job.entered:
-            for ready in self._order.leave(job):
-                self._start(ready)
+            self._ready.extend(self._order.leave(job))
 
     # From rulings to records
 

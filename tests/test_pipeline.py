@@ -205,6 +205,17 @@ class TestWaiting:
         assert told(core.settle()) == [(1, "accept", "first-use"), (2, "deny", "envelope-reused")]
         assert core.waiting == 0
 
+    def test_thousands_may_wait_for_one(self, ring: KeyRing) -> None:
+        core, tape = pipeline(ring=ring), Tape()
+        sealed = invite(self.sealed(K, 1), content_type="application/pkcs7-mime")
+        core.feed(tape.frame(udp(BOB, ALICE, sealed)))
+        for cseq in range(2, 2000):
+            core.feed(tape.frame(udp(CHARLES, ALICE, invite(b"", method="OPTIONS", cseq=cseq))))
+        (ask,) = core.asks()
+        core.answer(ask.number, ring.unwrap(ask.request))
+        assert [each.frame for each in core.settle()] == list(range(1, 2000))
+        assert core.waiting == 0
+
     def test_what_the_keyholder_refuses_is_an_overload(self, ring: KeyRing) -> None:
         core, tape = pipeline(ring=ring), Tape()
         core.feed(
