@@ -3,6 +3,9 @@
 import argparse
 import importlib
 import sys
+from collections.abc import Collection
+
+from monitor.cli.helping import Formatter, sentence
 
 COMMANDS = {
     "run": "the daemon: rule on the packets of a netfilter queue",
@@ -18,26 +21,40 @@ COMMANDS = {
     "install": "make this a service of the machine: units, configuration, user",
     "uninstall": "undo that",
     "check-config": "check a configuration file and all that it names",
+    "completion": "print what makes a shell complete these commands",
 }
+
+
+def parser(commands: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the command line; only of ``commands`` does it know the arguments."""
+    made = argparse.ArgumentParser(
+        prog="replay-monitor",
+        description="Denies replayed SDES and S/MIME key material in SIP.",
+        epilog="'replay-monitor COMMAND --help' tells more of each, with examples.",
+        formatter_class=Formatter,
+    )
+    made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    subparsers = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=summary, description=sentence(summary))
+        if name in commands:
+            module = importlib.import_module(f"monitor.cli.{name.replace('-', '_')}")
+            module.arguments(sub)
+            sub.set_defaults(main=module.main)
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is the command's, 2 for bad usage or bad input."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(
-        prog="replay-monitor",
-        description="Denies replayed SDES and S/MIME key material in SIP.",
-        epilog="'replay-monitor COMMAND --help' tells more of each.",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
-    for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        if name == chosen:
-            module = importlib.import_module(f"monitor.cli.{name.replace('-', '_')}")
-            module.arguments(sub)
-            sub.set_defaults(main=module.main)
-    options = parser.parse_args(arguments)
+    made = parser((chosen,) if chosen else ())
+    if not arguments:
+        made.print_help(sys.stderr)
+        return 2
+    if chosen is not None and chosen not in COMMANDS:
+        made.error(f"there is no command {chosen}{_near(chosen)}")
+    options = made.parse_args(arguments)
     try:
         return int(options.main(options))
     except BrokenPipeError:
@@ -45,6 +62,23 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _near(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, COMMANDS, 1)
+    return f" (did you mean {near[0]}?)" if near else " (--help tells them)"
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        from monitor.shipped import program_version
+
+        print(f"{parser.prog} {program_version()}")
+        parser.exit()
 
 
 if __name__ == "__main__":

@@ -4,15 +4,19 @@ import argparse
 import json
 
 from monitor.cli import asking
+from monitor.cli.helping import explain
 from monitor.control.error import ControlError
 from monitor.observe.recent import KEPT
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.epilog = (
-        f"The daemon keeps the latest {KEPT} in memory; all of them are in its [events] file."
-        " Exit status: 0 told, 2 there is no daemon to ask."
+    explain(
+        parser,
+        "replay-monitor alerts",
+        "replay-monitor alerts -n 100 --json | jq -r .source",
+        text=f"The daemon keeps the latest {KEPT} in memory; all of them are in its [events] file.",
+        status="0 told, 2 there is no daemon to ask",
     )
     asking.arguments(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line, as 'replay --json'")

@@ -12,6 +12,7 @@ from typing import Any
 
 from monitor.antireplay.table import StoreError
 from monitor.cli import asking
+from monitor.cli.helping import add, explain
 from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, existing_secret, secret_check
 from monitor.control import associations
@@ -20,19 +21,14 @@ from monitor.observe.events import printable
 from monitor.store.location import open_store
 from monitor.wire import address
 
-_EPILOG = """\
+_TEXT = """\
 While the daemon runs it is asked, and answers between two batches of packets. Where none runs, or with
 --store, the store itself is opened: 'list' and 'show' change and lock nothing, 'forget' and 'prune' need
 the store's lock, which a running daemon holds. They come in the order of their fingerprints, which is none
 that means anything; 'list --after FINGERPRINT' goes on after one.
-
-A key that is forgotten may be used once more by anybody. 'prune' drops what nothing needs any more; with
---before it drops all that would be dropped until that time.
-
-Exit status: 0 done, 1 there is no such association, 2 it cannot be done.
 """
 
-
+_STATUS = "0 done, 1 there is no such association, 2 it cannot be done"
 _ROW = "{:<8}  {:<10}  {:<15}  {:<19}  {:<19}  {:>4}  {}"
 
 Ask = Callable[..., Any]
@@ -41,10 +37,22 @@ Ask = Callable[..., Any]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
+    explain(
+        parser,
+        "replay-monitor associations list --source 192.0.2.66",
+        "replay-monitor associations show 57d7f1c5",
+        text=_TEXT,
+        status=_STATUS,
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="as a table, as many as asked for")
+    listing = add(
+        actions,
+        "list",
+        "as a table, as many as asked for",
+        "replay-monitor associations list",
+        "replay-monitor associations list --source 192.0.2.66 --tier master-key",
+        "replay-monitor associations list -n 0 --json",
+    )
     listing.add_argument(
         "-n", "--number", type=_count, default=100, metavar="N", help="how many (default 100); 0: all"
     )
@@ -52,11 +60,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--tier", choices=("master-key", "envelope"), default="", help="only of this tier")
     listing.add_argument("--source", type=_address, metavar="IP", help="only used from there")
     listing.add_argument("--call-id", default="", metavar="ID", help="only used in this call")
-    for name, text in (("show", "all that is known of one"), ("forget", "let a key be used once more")):
-        actions.add_parser(name, help=text).add_argument(
-            "spi", metavar="SPI", help="its SPI, or more digits of its fingerprint"
-        )
-    actions.add_parser("prune", help="drop what has expired").add_argument(
+    showing = add(
+        actions,
+        "show",
+        "all that is known of one",
+        "replay-monitor associations show 57d7f1c5",
+        "replay-monitor associations show 57d7f1c5 --store sqlite:///copy.db",
+        status=_STATUS,
+    )
+    forgetting = add(
+        actions,
+        "forget",
+        "let a key be used once more, by anybody",
+        "replay-monitor associations forget 57d7f1c5",
+        status=_STATUS,
+    )
+    for one in (showing, forgetting):
+        one.add_argument("spi", metavar="SPI", help="its SPI, or more digits of its fingerprint")
+    pruning = add(
+        actions,
+        "prune",
+        "drop what has expired",
+        "replay-monitor associations prune",
+        "replay-monitor associations prune --before 2027-01-31",
+    )
+    pruning.add_argument(
         "--before",
         type=_time,
         metavar="TIME",

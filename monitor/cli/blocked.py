@@ -4,30 +4,40 @@ import argparse
 import json
 import sys
 
+from monitor.cli.helping import add, explain
 from monitor.config.quantity import duration_text
 from monitor.enforce import blockset
 from monitor.enforce.programs import NetfilterError
 from monitor.wire import address
 from monitor.wire.frame import NANOSECONDS
 
-_EPILOG = """\
+_TEXT = """\
 The daemon blocks sources that keep sending replays where its configuration says so ([block]). The kernel
 rules ('replay-monitor rules apply') hold the set, so this works without the daemon, and applying them anew
 empties it. A source that is let through again and goes on is blocked again.
-
-Exit status: 0 done, 2 not.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
+    explain(parser, "replay-monitor blocked list", "replay-monitor blocked clear 192.0.2.66", text=_TEXT)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="who is blocked, and for how much longer")
+    listing = add(
+        actions,
+        "list",
+        "who is blocked, and for how much longer",
+        "replay-monitor blocked list",
+        "replay-monitor blocked list --json",
+    )
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
-    clearing = actions.add_parser("clear", help="let a source through again, or all of them")
-    clearing.add_argument("address", nargs="*", type=_address, metavar="ADDRESS", help="none: all of them")
+    clearing = add(
+        actions,
+        "clear",
+        "let sources through again",
+        "replay-monitor blocked clear 192.0.2.66",
+        "replay-monitor blocked clear",
+    )
+    clearing.add_argument("address", nargs="*", type=_address, metavar="ADDRESS", help="which (default: all)")
 
 
 def main(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from monitor.cli.helping import explain
 from monitor.config.check import check
 from monitor.config.load import DEFAULT_PATH
 from monitor.config.summary import summary
@@ -18,7 +19,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"the configuration (default {DEFAULT_PATH})",
     )
-    parser.epilog = "Exit status: 0 it can be used (warnings included), 2 it cannot."
+    explain(
+        parser,
+        "replay-monitor check-config",
+        "replay-monitor check-config monitor.toml",
+        status="0 it can be used (warnings included), 2 it cannot",
+    )
 
 
 def main(options: argparse.Namespace) -> int:

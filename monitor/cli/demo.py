@@ -10,6 +10,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from monitor.cli.helping import explain
 from monitor.demo import capture, live
 from monitor.demo.network import NetworkError
 from monitor.demo.telling import DemoError, Teller
@@ -25,9 +26,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--capture", action="store_true", help="tell it from a capture, as without root, not on real packets"
     )
-    parser.epilog = (
-        "As root it makes network namespaces, kernel rules, keys and files of its own, and removes them. "
-        "Exit status: 0 all went as told, 1 it did not."
+    explain(
+        parser,
+        "sudo replay-monitor demo",
+        "replay-monitor demo --capture",
+        text="As root it makes network namespaces, kernel rules, keys and files, and removes them.",
+        status="0 all went as told, 1 it did not",
     )
 
 

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from monitor.cli.helping import add, explain
 from monitor.config.load import DEFAULT_PATH, load
 from monitor.config.problem import ConfigError
 from monitor.keys.certificate import UNREADABLE
@@ -26,30 +27,47 @@ from monitor.wire.frame import NANOSECONDS
 MOST = 20
 """Findings that are told in full; the rest of a damaged log is told as a number."""
 
-_EPILOG = """\
+_STATUS = "0 done, verified; 1 the log is not as it was written; 2 bad usage, or it cannot be read"
+_TEXT = """\
 'list' shows every entry, 'export' writes one as files that openssl and Wireshark read, 'verify' looks for a
 changed octet, a removed, inserted or moved entry, a wrong key and a log that was cut off.
-
-Examples:
-  replay-monitor evidence list --json | jq 'select(.signer)'
-  replay-monitor evidence export 17 --out case-17
-  replay-monitor evidence verify --key site.pub --head 4711:9f86d08…
-
-Exit status: 0 done, verified; 1 the log is not as it was written; 2 bad usage, or it cannot be read.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
+    explain(
+        parser,
+        "replay-monitor evidence list",
+        "replay-monitor evidence verify",
+        text=_TEXT,
+        status=_STATUS,
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    shown = actions.add_parser("list", help="show every entry")
+    shown = add(
+        actions,
+        "list",
+        "show every entry",
+        "replay-monitor evidence list",
+        "replay-monitor evidence list --json | jq 'select(.signer)'",
+    )
     shown.add_argument("--json", action="store_true", help="write JSON Lines to standard output")
-    exported = actions.add_parser("export", help="write one entry as files for other programs")
+    exported = add(
+        actions,
+        "export",
+        "write one entry as files for other programs",
+        "replay-monitor evidence export 17 --out case-17",
+    )
     exported.add_argument("entry", type=_index, metavar="ENTRY", help="its number, as 'list' shows it")
     exported.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the files go")
-    verified = actions.add_parser("verify", help="see that the log is as it was written")
+    verified = add(
+        actions,
+        "verify",
+        "see that the log is as it was written",
+        "replay-monitor evidence verify",
+        f"replay-monitor evidence verify --key site.pub --head 4711:{'9f86d081' * 8}",
+        status=_STATUS,
+    )
     verified.add_argument("--key", type=Path, metavar="FILE", help=f"instead of {PUBLIC_KEY} beside the log")
     verified.add_argument(
         "--head", type=_head, metavar="N:HASH", help="an entry as it was noted elsewhere, which must be there"

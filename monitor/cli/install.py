@@ -4,24 +4,28 @@ import argparse
 import sys
 from pathlib import Path
 
+from monitor.cli.helping import explain
 from monitor.installation import Installation, InstallationError, run
 
-_EPILOG = """\
+_TEXT = """\
 Units, user and directories are put in place, and a configuration where there is none; doing so again
 changes nothing. After an upgrade of the package, run it again: units are replaced, the store and a
 configuration that was edited stay, with what it is by default now beside it as .new. Nothing is started:
 
   replay-monitor check-config
   systemctl enable --now replay-monitor replay-monitor-rules
-
-Exit status: 0 done, 2 it cannot be done.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
+    explain(
+        parser,
+        "sudo replay-monitor install --dry-run",
+        "sudo replay-monitor install",
+        "replay-monitor install --root package --prefix /usr --program /usr/bin/replay-monitor",
+        text=_TEXT,
+    )
     common(parser)
     parser.add_argument(
         "--program",

@@ -19,6 +19,7 @@ from monitor.antireplay.table import StoreError
 from monitor.assembly import REPLAY_SECRET, YEAR, assemble
 from monitor.capture.pcap import Capture, open_capture
 from monitor.capture.reader import CaptureError
+from monitor.cli.helping import explain
 from monitor.cli.report_file import ReportFile, ReportFileError
 from monitor.cli.telling import JsonLines, Tabular, Telling
 from monitor.config.load import load
@@ -80,8 +81,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="write one page that shows what was found"
     )
-    parser.epilog = (
-        "Exit status: 0 nothing was denied, 1 something was, 2 bad usage or an input that cannot be read."
+    explain(
+        parser,
+        "replay-monitor replay capture.pcap",
+        "replay-monitor replay --keys pcaps/keys --report report.html pcaps/9-media.pcap",
+        "tcpdump -w - -c 1000 port 5060 | replay-monitor replay --json -",
+        text="Any number of captures are read in the given order, as if they were one.",
+        status="0 nothing was denied, 1 something was, 2 bad usage or an input that cannot be read",
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from monitor.cli.helping import explain
 from monitor.enforce import netfilter
 from monitor.enforce.programs import NetfilterError
 from monitor.enforce.ruleset import Family, Hook, Ruleset, parse_ports
@@ -24,7 +25,7 @@ for each IP version with iptables); 'remove' leaves nothing. The rules do not su
 'flush ruleset' of another script: call 'apply' again after those.
 """
 
-_EPILOG = """\
+_TEXT = """\
 While the monitor is not running, packets that would be queued are dropped (--no-bypass, the default: no
 call gets through, no replay does either) or pass (--bypass: calls go on, replays come through, and the
 monitor will not know the keys used meanwhile). So start the monitor first, then apply the rules.
@@ -37,9 +38,17 @@ net.netfilter.nf_conntrack_max) must be large enough for all traffic of the mach
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = _DESCRIPTION
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("action", choices=("show", "apply", "remove"))
+    explain(
+        parser,
+        "replay-monitor rules show",
+        "sudo replay-monitor rules apply",
+        "sudo replay-monitor rules apply --ports 5060,5080 --interface eth0 --bypass",
+        "sudo replay-monitor rules remove",
+        text=_TEXT,
+    )
+    parser.add_argument(
+        "action", choices=("show", "apply", "remove"), help="print them, put them in place, take them away"
+    )
     parser.add_argument(
         "--backend",
         choices=("nft", "iptables", "auto"),

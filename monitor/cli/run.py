@@ -19,6 +19,7 @@ from monitor.antireplay.table import StoreError
 from monitor.assembly import YEAR, assemble
 from monitor.capture.nfqueue import Queue, QueueError, read_statistics
 from monitor.capture.pcap import PcapWriter
+from monitor.cli.helping import explain
 from monitor.config.load import DEFAULT_PATH, load_daemons
 from monitor.config.model import Config, KeysTable
 from monitor.config.problem import ConfigError
@@ -83,13 +84,8 @@ START_ERRORS = (
     TemplateError,
 )
 
-_EPILOG = """\
-The kernel rules that fill the queue are another command: replay-monitor rules apply.
-
-Examples:
-  replay-monitor run
-  replay-monitor run --config monitor.toml --queue 3
-  replay-monitor run --record seen.pcap; replay-monitor replay seen.pcap
+_TEXT = """\
+The kernel rules that fill the queue are another command: 'replay-monitor rules apply'.
 
 Failures to rehearse, on a machine that can bear them (docs/failures.md): from its start the daemon
 {rehearsals}
@@ -97,16 +93,20 @@ SIGUSR1 ends that, and begins it anew.
 
 SIGTERM and SIGINT end it: it rules on what is queued, then lets go of the queue. SIGHUP begins a fresh
 file of events and reads the configuration again: policies, templates and trust take effect between two
-packets, or stay as they are where anything is wrong. Exit status: 0 it was asked to end, 1 the queue
-failed, 2 it could not start.
+packets, or stay as they are where anything is wrong.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG.format(
-        rehearsals="\n".join(f"  {name:<18} {meaning}" for name, meaning in MEANINGS.items())
+    rehearsals = "\n".join(f"  {name:<18} {meaning}" for name, meaning in MEANINGS.items())
+    explain(
+        parser,
+        "sudo replay-monitor run",
+        "sudo replay-monitor run --config monitor.toml --queue 3",
+        "sudo replay-monitor run --record seen.pcap",
+        text=_TEXT.format(rehearsals=rehearsals),
+        status="0 it was asked to end, 1 the queue failed, 2 it could not start",
     )
     parser.add_argument(
         "--config",

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.antireplay.policy import Policy
+from monitor.cli.helping import explain
 from monitor.simulate import captures, keyring
 from monitor.simulate.packets import LINK_TYPES
 from monitor.simulate.readme import policy_toml, readme
@@ -27,6 +28,13 @@ FORMATS = ("pcap", "pcapng")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    explain(
+        parser,
+        "replay-monitor simulate --list",
+        "replay-monitor simulate --out captures",
+        "replay-monitor simulate replay-attack --out attack.pcapng",
+        "replay-monitor simulate replay-attack --out - | replay-monitor replay -",
+    )
     parser.add_argument(
         "scenarios", nargs="*", metavar="SCENARIO", help="which to write (default: all; see --list)"
     )

@@ -8,6 +8,7 @@ import time
 from rich.live import Live
 
 from monitor.cli import asking
+from monitor.cli.helping import explain
 from monitor.cli.keyboard import Keyboard
 from monitor.cli.status_view import View, degraded
 from monitor.control.client import ControlClient
@@ -21,9 +22,13 @@ RECENT = 30
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.epilog = (
-        "Keys of the live view: q ends it, p stops and continues it."
-        " Exit status: 0 the daemon rules, 1 it does without its keyholder or its store, 2 there is none."
+    explain(
+        parser,
+        "replay-monitor status",
+        "replay-monitor status --watch",
+        "replay-monitor status --json | jq .store",
+        text="Keys of the live view: q ends it, p stops and continues it.",
+        status="0 the daemon rules, 1 it does without its keyholder or its store, 2 there is none",
     )
     asking.arguments(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object; with --watch one a line")

@@ -5,20 +5,23 @@ import sys
 from pathlib import Path
 
 from monitor.cli import install
+from monitor.cli.helping import explain
 from monitor.installation import Installation, InstallationError
 
-_EPILOG = """\
+_TEXT = """\
 The service is stopped and the kernel rules are removed with it. The store, the logs, private keys and a
 configuration that was edited stay; the user stays too, since files of its may be left.
-
-Exit status: 0 done, 2 it cannot be done.
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
+    explain(
+        parser,
+        "sudo replay-monitor uninstall --dry-run",
+        "sudo replay-monitor uninstall --purge",
+        text=_TEXT,
+    )
     install.common(parser)
     parser.add_argument(
         "--purge",
