@@ -287,10 +287,10 @@ class Reference:
         # Its sender's own requests and his answers to the other's: the two sides number independently.
         earlier = [each for each in before if each.is_request == now.is_request]
         numbers = [each.said.cseq for each in earlier]
-        if not numbers or said.cseq > max(numbers):
-            return "refresh"
         invite = call.last_invite(said.requester) if call is not None else None
         current = invite is not None and invite.number == said.cseq
+        if not numbers or said.cseq > max(numbers):
+            return "refresh" if current or said.method != "ACK" else "stale"  # It has its INVITE's number.
         closed = invite.closed if invite is not None and current else None
         copies = [each for each in earlier if (each.said.method, each.said.cseq) == (said.method, said.cseq)]
         if not copies:

@@ -229,6 +229,23 @@ class TestRefresh:
         stage.rules(answer(200, "A"), "refresh", at=60)
         stage.rules(request("ACK", "K", cseq=1), "refresh", at=60.1)
 
+    @pytest.mark.parametrize("seen", ["INVITE", "200"])
+    def test_a_late_offer_within_the_call_is_answered_with_the_old_key(self, seen: str) -> None:
+        """Either tells that there is an INVITE of that number."""
+        stage = established()
+        stage.hear(request("INVITE", cseq=9) if seen == "INVITE" else answer(200, cseq=9), at=60)
+        acknowledgment = request("ACK", "K", cseq=9)
+        stage.rules(acknowledgment, "refresh", at=60.1)
+        stage.rules(acknowledgment, "retransmission", at=60.6)
+        stage.rules(acknowledgment, "stale", at=60.1 + T + MOMENT)
+
+    def test_an_ack_that_the_monitor_began_with_is_sent_again(self) -> None:
+        stage = Stage()
+        stage.rules(request("ACK", "K", cseq=30), "first-use")
+        stage.rules(request("ACK", "K", cseq=30), "retransmission", at=0.5)
+        stage.hear(request("INVITE", cseq=31), at=60)
+        stage.rules(request("ACK", "K", cseq=31), "refresh", at=60.1)
+
     def test_the_answer_of_the_offers_retry_after_a_challenge(self, stage: Stage) -> None:
         stage.rules(answer(183, "A"), "first-use", at=1)
         stage.hear(answer(401), at=2)
@@ -707,6 +724,23 @@ class TestStale:
 
     def test_a_number_that_another_method_had(self) -> None:
         established().rules(request("UPDATE", "K", cseq=1), "stale", at=60)
+
+    def test_an_ack_under_a_raised_number(self) -> None:
+        """Of an INVITE that nobody sent (RFC 3261 §13.2.2.4), while the call lives on."""
+        stage = Stage()
+        stage.hear(invite(cseq=2))
+        stage.rules(answer(200, "A", cseq=2), "first-use", at=1)
+        stage.rules(request("ACK", "K", cseq=2), "first-use", at=1.1)
+        for number in (3, 4, 1000):
+            stage.rules(request("ACK", "K", cseq=number), "stale", at=60)
+        stage.rules(request("UPDATE", "K", cseq=3), "refresh", at=61)
+        stage.rules(request("ACK", "K", cseq=4), "stale", at=62)
+
+    def test_the_other_partys_invite_calls_for_no_ack(self) -> None:
+        stage = established()
+        hers = Said(requester="alice", responder="bob", cseq=7, source=ALICE, destination=BOB)
+        stage.hear(hers, at=60)
+        stage.rules(request("ACK", "K", cseq=7), "stale", at=61)
 
 
 class TestFindings:
