@@ -49,7 +49,7 @@ class Event:
     """Whom it is for: of a response the requester, also where a trusted relay stands before him (packed)."""
     time: int
     known: bool = False
-    """The message bore key material that is bound to its source in this dialog."""
+    """The message bore key material that a party of this dialog has used in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +163,13 @@ class Dialog:
 
     def after(self, event: Event, policy: Policy) -> Self:
         """The record after one more message; itself where the message changes nothing."""
-        if not (event.known or self._binds(event.source, policy)):
+        if not (event.known or self.binds(event.source, policy)):
             return self
         dialog = self._bind(event)
         return dialog._request(event) if event.status is None else dialog._response(event, event.status)
 
-    def _binds(self, source: bytes, policy: Policy) -> bool:
+    def binds(self, source: bytes, policy: Policy) -> bool:
+        """Whether ``source`` (packed) is the address of a party."""
         return any(policy.same_source(address, source) for address in self.bound)
 
     def _bind(self, event: Event) -> Self:

@@ -209,13 +209,15 @@ class AssociationDatabase:
         records = self.store.read(keys)
         dialog_key, dialog_record, dialog = _pick_dialog(facts, records[count : count + len(facts.dialogs)])
         view = dialog.view(facts.requester, facts.responder) if dialog else NO_DIALOG
-        rulings, changes = [], []
+        rulings, changes, known = [], [], False
         expires = facts.time + self.retention
         held = dict(evidence.held)
         for sighting, record in zip(sightings, records, strict=False):
             before = None if record is None else Association.decode(record)
-            ruling, after = judge(before, _observation(facts, sighting, view), policy)
+            seen = _observation(facts, sighting, view)
+            ruling, after = judge(before, seen, policy)
             rulings.append(ruling)
+            known = known or _of_a_party(before, seen, dialog, policy)
             if after is not None and not ruling.reason.denies:
                 if sighting.fingerprint in held:
                     after = replace(after, held=held[sighting.fingerprint])
@@ -235,7 +237,7 @@ class AssociationDatabase:
             ruling, change = _with_signer(ruling, evidence.certified, keys[-1], records[-1], expires)
             changes.append(change)
         dialog = dialog or Dialog.opened_by(facts.event(True), facts.call_id)
-        followed = dialog.after(facts.event(ruling.reason is not Reason.FIRST_USE), policy)
+        followed = dialog.after(facts.event(known), policy)
         changes.append(Change(dialog_key, dialog_record, followed.encode(), expires))
         return Decision(ruling, tuple(changes))
 
@@ -306,6 +308,17 @@ def _observation(facts: Facts, sighting: Sighting, view: DialogView) -> Observat
         sighting.endpoints,
         view,
         facts.call_id,
+    )
+
+
+def _of_a_party(before: Association | None, seen: Observation, dialog: Dialog | None, policy: Policy) -> bool:
+    """Whether a fingerprint is known from a party of the dialog. A stranger's own becomes known too, once he
+    has sent it in the name of one.
+    """
+    return (
+        before is not None
+        and dialog is not None
+        and any(leg.same_dialog(seen) and dialog.binds(leg.source, policy) for leg in before.legs)
     )
 
 

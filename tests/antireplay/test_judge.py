@@ -293,7 +293,7 @@ class TestRelayed:
     @staticmethod
     def onward(said: Said, branch: str = "z9hG4bK-p") -> Said:
         below = Via("UDP", said.source, None, said.branch, received=said.source)
-        return replace(said, source=PROXY, vias=(Via("UDP", PROXY, None, branch), below))
+        return replace(said, source=PROXY, destination=ALICE, vias=(Via("UDP", PROXY, None, branch), below))
 
     def test_both_sides_of_a_proxy(self) -> None:
         stage = Stage(self.POLICY)
