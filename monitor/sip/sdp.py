@@ -14,6 +14,9 @@ MAX_LINES = 16384
 MAX_KEYS = 256
 """Keys of one session description."""
 
+MAX_HOST = 255
+"""Characters of a connection address that are kept, as long as a host's name can be (RFC 1035 §2.3.4)."""
+
 _ODD_LINE = re.compile(rb"[\s\0]*+([amc])[ \t]*+=[ \t]*+(.*)", re.IGNORECASE | re.DOTALL)
 _CAPABILITY = re.compile(rb"\s*+acap\s*+:\s*+\d++\s++", re.IGNORECASE)
 _ROLE = re.compile(rb"(\s*+\d++[ \t]++)(?:client|server|both)[ \t]++", re.IGNORECASE)
@@ -135,5 +138,5 @@ class _Description:
         try:
             packed = address.pack(host)
         except ValueError:
-            return host.lower(), port
+            return host.lower()[:MAX_HOST], port
         return (address.text(packed), port) if any(packed) else None

@@ -7,7 +7,7 @@ from sip_samples import KEY_ONE, KEY_TWO, OCTETS_ONE, OCTETS_TWO, SDP, Reports
 
 from monitor.exceptions import ExceptionName
 from monitor.sip.sdes import MAX_LINE_KEYS, SUITES, KeyMaterial
-from monitor.sip.sdp import MAX_KEYS, MAX_LINES, keys
+from monitor.sip.sdp import MAX_HOST, MAX_KEYS, MAX_LINES, keys
 
 AMBIGUOUS, MALFORMED, LIMIT = ExceptionName.AMBIGUOUS, ExceptionName.MALFORMED, ExceptionName.LIMIT
 SUITE = b"AES_CM_128_HMAC_SHA1_80"
@@ -218,3 +218,10 @@ def test_limits() -> None:
     reports = Reports()
     assert len(keys(description(line) + b"\n" * MAX_LINES, reports)) == 1
     assert reports.names == [LIMIT]
+
+
+def test_of_an_address_that_is_none_only_the_beginning_is_kept() -> None:
+    """It is kept with each key: hundreds of them would fill the store from one datagram."""
+    named = description(b"a=crypto:1 %s inline:%s" % (SUITE, KEY_ONE))
+    (key,) = keys(named.replace(b"192.0.2.10", b"X" * 40_000), Reports())
+    assert key.endpoint == ("x" * MAX_HOST, 49170)
