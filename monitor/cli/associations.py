@@ -172,7 +172,7 @@ def _forget(ask: Ask, options: argparse.Namespace) -> int:
         print(json.dumps(forgotten))
     else:
         call = forgotten["legs"][0]
-        print(f"Forgotten: {forgotten['spi']}, used from {call['source']} in {call['call_id']}.")
+        print(f"Forgotten: {forgotten['spi']}, used from {call['source']} in {printable(call['call_id'])}.")
     return 0
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.media.repeat import Harm, Repeat
+from monitor.observe.events import printable
 from monitor.record import Record, RulingRecord, seconds
 
 WIDE = 200
@@ -90,8 +91,8 @@ class Tabular:
             str(record.frame),
             f"{seconds(record.time):.6f}",
             Text(str(document["source"] or "")),
-            Text(document["start_line"] or "", no_wrap=True, overflow="ellipsis"),
-            Text(what, style=colour),
+            Text(printable(document["start_line"] or ""), no_wrap=True, overflow="ellipsis"),
+            Text(printable(what), style=colour),
             " ".join(document["spi"]) if ruling else "",
         )
 
