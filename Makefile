@@ -3,7 +3,7 @@
 BIN := .venv/bin
 PYTEST_OPTIONS ?=
 MACHINES := /var/cache/sip-replay-monitor-tests
-CODE := monitor grafana tests $(wildcard benchmarks)
+CODE := monitor grafana scripts tests $(wildcard benchmarks)
 
 # Under sudo nothing of root's is left in the caller's checkout.
 ifdef SUDO_UID
@@ -12,7 +12,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /tmp/hypothesis-$(SUDO_UID)
 PYTEST_OPTIONS += -p no:cacheprovider
 endif
 
-.PHONY: help setup setup-test demo test test-systemd conformance fuzz lint model bench clean
+.PHONY: help setup setup-test demo test test-systemd conformance man fuzz lint model bench clean
 
 help:  ## say what each target does (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -36,6 +36,9 @@ test-systemd: setup-test  ## boot a machine with systemd and test the service in
 
 conformance: setup-test  ## write docs/conformance.md; SIP_CORPORA must name the third-party test data
 	@$(BIN)/python tests/conformance/write_matrix.py
+
+man: setup  ## write the manual page from the parsers
+	@$(BIN)/python scripts/man_page.py
 
 fuzz: setup  ## fuzz every layer, a million inputs each (hours); TARGETS="cms session" and RUNS=10000 for less
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/pip install --quiet atheris

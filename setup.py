@@ -12,7 +12,7 @@ class BuildWithFiles(build_py):
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            for name in ("rules", "systemd"):
+            for name in ("rules", "systemd", "docs/man"):
                 self.copy_tree(name, str(Path(self.build_lib, "monitor", name)))
 
 

@@ -15,11 +15,11 @@ COMMANDS = {
     "rules": "show, apply or remove the kernel rules that feed the queue",
     "blocked": "list or clear the sources that the kernel blocks",
     "status": "how the running daemon is doing, once or live",
-    "alerts": "its latest denials, alerts and exceptions",
+    "alerts": "the daemon's latest denials, alerts and exceptions",
     "associations": "list, show, forget or prune what is known of keys and envelopes",
     "evidence": "list, export or verify the messages kept as evidence",
     "install": "make this a service of the machine: units, configuration, user",
-    "uninstall": "undo that",
+    "uninstall": "end the service and remove its files",
     "check-config": "check a configuration file and all that it names",
     "completion": "print what makes a shell complete these commands",
 }

@@ -9,18 +9,25 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from monitor.shipped import shipped, units
+from monitor.shipped import manual, shipped, units
 
 PROGRAM = "/usr/bin/replay-monitor"
 """Where the units that come with us look for the command."""
 CONFIGURATION = Path("etc/replay-monitor")
 STATE = Path("var/lib/replay-monitor")
 LOGS = Path("var/log/replay-monitor")
+COMPLETIONS = {
+    "bash": "bash-completion/completions/replay-monitor",
+    "zsh": "zsh/site-functions/_replay-monitor",
+    "fish": "fish/vendor_completions.d/replay-monitor.fish",
+}
+"""Where shells look, below ``share``."""
 SERVICES = ("replay-monitor.service", "replay-monitor-rules.service")
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 """Directories that the service does not see (ProtectHome=, PrivateTmp=)."""
@@ -47,13 +54,17 @@ class Installation:
 
     :param root: ``/``, or where a package is put together.
     :param prefix: where units and the like go, as seen from ``root``.
-    :param program: the command that the units call.
+    :param program: the command that the units call; a link to it is made in the prefix's ``bin``.
+    :param completion: what a shell, by its name, reads to complete the command.
     """
 
-    def __init__(self, root: Path, prefix: Path, program: Path) -> None:
+    def __init__(self, root: Path, prefix: Path, program: Path, completion: Callable[[str], str]) -> None:
         self._root = root
         self._prefix = root / prefix.relative_to("/")
         self._program = program
+        self._completion = completion
+        self._link = self._prefix / "bin/replay-monitor"
+        self._linked = prefix / "bin/replay-monitor" != program
         self._record = self._prefix / "share/replay-monitor/installed.json"
         """What was written where, as SHA-256: tells what was edited since."""
 
@@ -70,7 +81,9 @@ class Installation:
                 if not dry_run:
                     self._make_directory(self._root / directory, mode)
         for path, text in self._ours().items():
-            yield self._put(path, text, written, dry_run)
+            yield self._put(path, text(), written, dry_run)
+        if self._linked:
+            yield self._put_link(dry_run)
         for path, text in self._configuration().items():
             yield self._put_configuration(path, text, written, dry_run)
         if not dry_run:
@@ -93,6 +106,8 @@ class Installation:
                 yield Step("keep", path, "edited")
             else:
                 yield self._remove(path, dry_run)
+        if self._link.is_symlink():
+            yield self._remove(self._link, dry_run)
         if self._record.exists():
             yield self._remove(self._record, dry_run)
         for directory in (STATE, LOGS):
@@ -133,13 +148,21 @@ class Installation:
         if self._root == Path("/") and not os.access(self._program, os.X_OK):
             raise InstallationError(f"{self._program}: is no command (name it by --program)")
 
-    def _ours(self) -> dict[Path, str]:
-        """Units and the like."""
+    def _ours(self) -> dict[Path, Callable[[], str]]:
+        """Units and the like, and how each is made."""
         lib = self._prefix / "lib"
         files = {lib / "systemd/system" / unit.name: unit for unit in sorted(units().glob("*.service"))}
         for kind in ("sysusers", "tmpfiles"):
             files[lib / f"{kind}.d" / "replay-monitor.conf"] = units() / f"replay-monitor.{kind}"
-        return {path: file.read_text().replace(PROGRAM, str(self._program)) for path, file in files.items()}
+        share = self._prefix / "share"
+        return {
+            **{path: partial(self._unit, file) for path, file in files.items()},
+            share / "man/man1/replay-monitor.1": (manual() / "replay-monitor.1").read_text,
+            **{share / name: partial(self._completion, shell) for shell, name in COMPLETIONS.items()},
+        }
+
+    def _unit(self, file: Path) -> str:
+        return file.read_text().replace(PROGRAM, str(self._program))
 
     def _configuration(self) -> dict[Path, str]:
         return {
@@ -155,6 +178,21 @@ class Installation:
         if not dry_run:
             self._write(path, text)
         written[str(path)] = _digest(text)
+        return step
+
+    def _put_link(self, dry_run: bool) -> Step:
+        """Let the command be found on everybody's path."""
+        note = f"to {self._program}"
+        if self._link.is_symlink() and self._link.readlink() == self._program:
+            return Step("same", self._link, note)
+        if self._link.exists() and not self._link.is_symlink():
+            return Step("keep", self._link, "it is no link of ours")
+        step = Step("replace" if self._link.is_symlink() else "link", self._link, note)
+        if not dry_run:
+            with _permitted(self._link):
+                self._link.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                self._link.unlink(missing_ok=True)
+                self._link.symlink_to(self._program)
         return step
 
     def _put_configuration(self, path: Path, text: str, written: dict[str, str], dry_run: bool) -> Step:

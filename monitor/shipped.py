@@ -14,6 +14,11 @@ def units() -> Path:
     return _home("systemd")
 
 
+def manual() -> Path:
+    """The directory of the manual pages."""
+    return _home("docs/man")
+
+
 def _home(name: str) -> Path:
     package = Path(__file__).resolve().parent
     installed = package / name

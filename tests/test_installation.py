@@ -6,23 +6,28 @@ import pytest
 
 from monitor import installation as installation_module
 from monitor.__main__ import main
-from monitor.installation import Installation, InstallationError, Step
+from monitor.installation import COMPLETIONS, Installation, InstallationError, Step
 
 PROGRAM = Path("/opt/replay-monitor/bin/replay-monitor")
+LINK = "usr/local/bin/replay-monitor"
 UNIT = "usr/local/lib/systemd/system/replay-monitor.service"
 CONFIG = "etc/replay-monitor/replay-monitor.toml"
 
 
 def install(root: Path, dry_run: bool = False) -> list[Step]:
-    return list(Installation(root, Path("/usr/local"), PROGRAM).install(dry_run))
+    return list(Installation(root, Path("/usr/local"), PROGRAM, str).install(dry_run))
 
 
 def uninstall(root: Path, purge: bool = False, dry_run: bool = False) -> list[Step]:
-    return list(Installation(root, Path("/usr/local"), PROGRAM).uninstall(dry_run, purge))
+    return list(Installation(root, Path("/usr/local"), PROGRAM, str).uninstall(dry_run, purge))
 
 
 def contents(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_text()
+        for path in root.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
 
 
 @pytest.fixture
@@ -35,14 +40,20 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_everything_is_put_in_place_once(tmp_path: Path) -> None:
-    assert {step.verb for step in install(tmp_path)} == {"make", "write"}
+    assert {step.verb for step in install(tmp_path)} == {"make", "write", "link"}
     files = contents(tmp_path)
     assert f"ExecStart={PROGRAM} run --config" in files[UNIT]
     assert not any("/usr/bin/replay-monitor" in text for text in files.values())
     assert {name.rpartition("/")[2] for name in files} == {
         *("replay-monitor.service", "replay-monitor@.service", "replay-monitor-rules.service"),
         *("replay-monitor.conf", "replay-monitor.toml", "replay-monitor", "installed.json"),
+        *("replay-monitor.1", "_replay-monitor", "replay-monitor.fish"),
     }
+    assert {shell: files[f"usr/local/share/{name}"] for shell, name in COMPLETIONS.items()} == {
+        shell: shell for shell in COMPLETIONS
+    }
+    assert files["usr/local/share/man/man1/replay-monitor.1"].startswith(".")
+    assert (tmp_path / LINK).readlink() == PROGRAM
     assert (tmp_path / "etc/replay-monitor/keys").stat().st_mode & 0o777 == 0o700
     assert all((tmp_path / name).stat().st_mode & 0o777 == 0o644 for name in files)
     assert {step.verb for step in install(tmp_path)} == {"same"}
@@ -56,7 +67,26 @@ def test_a_dry_run_says_the_same_and_does_nothing(tmp_path: Path) -> None:
     files = contents(tmp_path)
     said = uninstall(tmp_path, dry_run=True)
     assert contents(tmp_path) == files
-    assert [step.verb for step in said if step.path.is_file()] == ["remove"] * len(files)
+    assert {step.path for step in said if step.verb == "remove"} >= {
+        tmp_path / name for name in (*files, LINK)
+    }
+
+
+def test_a_command_that_is_there_is_kept_and_a_link_follows_the_program(tmp_path: Path) -> None:
+    link = tmp_path / LINK
+    link.parent.mkdir(parents=True)
+    link.write_text("#!/bin/sh\n")
+    install(tmp_path)
+    uninstall(tmp_path)
+    assert link.read_text() == "#!/bin/sh\n"
+    link.unlink()
+    link.symlink_to("/opt/older/bin/replay-monitor")
+    assert Step("replace", link, f"to {PROGRAM}") in install(tmp_path)
+    assert link.readlink() == PROGRAM
+    uninstall(tmp_path)
+    assert not link.is_symlink()
+    own = Installation(tmp_path, Path("/usr"), Path("/usr/bin/replay-monitor"), str)
+    assert not [step for step in own.install(True) if step.verb == "link"]
 
 
 def test_an_upgrade_replaces_units_and_a_configuration_that_nobody_edited(
@@ -115,10 +145,10 @@ def test_removal_leaves_nothing_but_what_is_the_operators(tmp_path: Path) -> Non
 
 
 def test_a_program_that_the_service_cannot_see_is_refused(tmp_path: Path) -> None:
-    hidden = Installation(tmp_path, Path("/usr/local"), Path("/home/me/venv/bin/replay-monitor"))
+    hidden = Installation(tmp_path, Path("/usr/local"), Path("/home/me/venv/bin/replay-monitor"), str)
     with pytest.raises(InstallationError, match="does not see"):
         list(hidden.install(True))
-    absent = Installation(Path("/"), Path("/usr/local"), Path("/opt/nowhere/replay-monitor"))
+    absent = Installation(Path("/"), Path("/usr/local"), Path("/opt/nowhere/replay-monitor"), str)
     with pytest.raises(InstallationError, match="is no command"):
         list(absent.install(True))
 

@@ -183,7 +183,7 @@ def test_the_wheel_alone_can_be_installed_as_a_service(installed: Path, tmp_path
 
 def test_the_wheel_has_all_files_that_come_with_us(installed: Path) -> None:
     (package,) = installed.parent.glob("lib/python3*/site-packages/monitor")
-    for part in ("rules", "systemd"):
+    for part in ("rules", "systemd", "docs/man"):
         ours, theirs = (
             {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
             for folder in (ROOT / part, package / part)

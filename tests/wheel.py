@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 def build_wheel(folder: Path, version: str | None = None) -> Path:
     """The package as a wheel, under another version if one is given."""
     source = folder / "source"
-    for part in ("monitor", "rules", "systemd"):
+    for part in ("monitor", "rules", "systemd", "docs/man"):
         shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
     for part in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / part, source)

@@ -48,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listing = add(
         actions,
         "list",
-        "as a table, as many as asked for",
+        "list them, as many as asked for",
         "replay-monitor associations list",
         "replay-monitor associations list --source 192.0.2.66 --tier master-key",
         "replay-monitor associations list -n 0 --json",
@@ -63,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     showing = add(
         actions,
         "show",
-        "all that is known of one",
+        "tell all that is known of one",
         "replay-monitor associations show 57d7f1c5",
         "replay-monitor associations show 57d7f1c5 --store sqlite:///copy.db",
         status=_STATUS,

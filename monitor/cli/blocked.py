@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listing = add(
         actions,
         "list",
-        "who is blocked, and for how much longer",
+        "tell who is blocked, and for how much longer",
         "replay-monitor blocked list",
         "replay-monitor blocked list --json",
     )

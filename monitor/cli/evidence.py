@@ -65,7 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "verify",
         "see that the log is as it was written",
         "replay-monitor evidence verify",
-        f"replay-monitor evidence verify --key site.pub --head 4711:{'9f86d081' * 8}",
+        "replay-monitor evidence verify --key site.pub --first 4711",
         status=_STATUS,
     )
     verified.add_argument("--key", type=Path, metavar="FILE", help=f"instead of {PUBLIC_KEY} beside the log")

@@ -15,7 +15,7 @@ STATUS = "Exit status:"
 DONE = "0 done, 2 it cannot be done"
 WIDEST = 100
 """Columns beyond which lines are hard to read."""
-_COLUMN = re.compile(r" +\S+ {2,}")
+COLUMN = re.compile(r" +\S+ {2,}")
 """What stands before the meaning of a word."""
 
 
@@ -74,7 +74,7 @@ def _filled(paragraph: str, width: int) -> str:
         if running:
             done.append(textwrap.fill(" ".join(running), width, break_on_hyphens=False))
             running.clear()
-        if column := _COLUMN.match(line):
+        if column := COLUMN.match(line):
             line = textwrap.fill(line, width, subsequent_indent=" " * column.end(), break_on_hyphens=False)
         if line:
             done.append(line)

@@ -4,13 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from monitor.cli.completion import script
 from monitor.cli.helping import explain
 from monitor.installation import Installation, InstallationError, run
 
 _TEXT = """\
-Units, user and directories are put in place, and a configuration where there is none; doing so again
-changes nothing. After an upgrade of the package, run it again: units are replaced, the store and a
-configuration that was edited stay, with what it is by default now beside it as .new. Nothing is started:
+Units, user, directories, the manual page and what makes shells complete the command are put in place, a link
+to the command on the path, and a configuration where there is none; doing so again changes nothing. After
+an upgrade of the package, run it again: units are replaced, the store and a configuration that was edited
+stay, with what it is by default now beside it as .new. Nothing is started:
 
   replay-monitor check-config
   systemctl enable --now replay-monitor replay-monitor-rules
@@ -58,7 +60,7 @@ def common(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Install, telling each step; see the exit statuses in the help."""
     try:
-        installation = Installation(options.root, options.prefix, options.program)
+        installation = Installation(options.root, options.prefix, options.program, script)
         for step in installation.install(options.dry_run):
             print(step)
         if options.root == Path("/"):

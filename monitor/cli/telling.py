@@ -1,6 +1,5 @@
 """How a run over captures is told: as JSON Lines for programs, as a table for people."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from monitor import compact_json
 from monitor.media.repeat import Harm, Repeat
 from monitor.observe.events import printable
 from monitor.record import Record, RulingRecord, seconds
@@ -55,7 +55,7 @@ class JsonLines:
         self._out.flush()
 
     def _line(self, document: dict[str, Any]) -> None:
-        self._out.write(json.dumps(document, separators=(",", ":")) + "\n")
+        self._out.write(compact_json.encode(document) + "\n")
 
 
 class Tabular:

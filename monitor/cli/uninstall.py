@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from monitor.cli import install
+from monitor.cli.completion import script
 from monitor.cli.helping import explain
 from monitor.installation import Installation, InstallationError
 
@@ -32,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Uninstall, telling each step; see the exit statuses in the help."""
-    installation = Installation(options.root, options.prefix, Path(sys.argv[0]))
+    installation = Installation(options.root, options.prefix, Path(sys.argv[0]), script)
     try:
         if options.root == Path("/"):
             install.run_all(installation.commands_before_removal(), options.dry_run)

@@ -1,0 +1,1 @@
+"""What writes files of the project that are made from others."""
