@@ -80,8 +80,8 @@ class Installation:
                 yield Step("make", self._root / directory)
                 if not dry_run:
                     self._make_directory(self._root / directory, mode)
-        for path, text in self._ours().items():
-            yield self._put(path, text(), written, dry_run)
+        for path, made in self._ours().items():
+            yield self._put(path, made(), written, dry_run)
         if self._linked:
             yield self._put_link(dry_run)
         for path, text in self._configuration().items():

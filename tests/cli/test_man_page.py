@@ -26,7 +26,7 @@ def test_it_has_the_usual_sections_and_every_command() -> None:
 @pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_groff_sets_it_without_a_warning(width: int) -> None:
-    set_page = ["groff", "-man", "-ww", "-Tutf8", f"-rLL={width}n", PAGE]
+    set_page = ["groff", "-man", "-ww", "-Tutf8", f"-rLL={width}n", str(PAGE)]
     done = subprocess.run(set_page, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) > 200
