@@ -40,8 +40,6 @@ from monitor.wire.flow import Datagram, Flow, Segment, WireError
 from monitor.wire.frame import Frame
 from monitor.wire.tcp import Delivery, Streams
 
-MAX_WAITING = 4096
-"""Messages that may wait for private-key work, their own or an earlier message's."""
 MAX_DENIED = 4096
 """Denied messages of all streams whose octets are kept, to make what is sent again harmless too."""
 MAX_HELD = 128
@@ -133,6 +131,12 @@ class _Job:
     template: Compiled | None = None
     steps: Interpretation | None = None
     entered: bool = False
+
+    @property
+    def source(self) -> bytes:
+        """Whose place it takes among those that wait: an IPv6 host has its /64 to itself."""
+        source = self.case.facts.source
+        return source[:8] if len(source) == 16 else source
 
     @property
     def enforced(self) -> bool:
@@ -446,11 +450,11 @@ class Pipeline:
 
     def _full(self, job: _Job) -> bool:
         """Whether no more can wait; then the job is finished as the policy says of an overload."""
-        if len(self._order) < MAX_WAITING:
+        if not self._order.full(job):
             return False
         if job.template is not None:
             with suppress(Denied):
-                job.case.report(ExceptionName.OVERLOAD, f"{MAX_WAITING} messages wait for decryption")
+                job.case.report(ExceptionName.OVERLOAD, "too many messages wait for decryption")
         self._finish(job)
         return True
 

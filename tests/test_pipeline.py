@@ -209,12 +209,25 @@ class TestWaiting:
         core, tape = pipeline(ring=ring), Tape()
         sealed = invite(self.sealed(K, 1), content_type="application/pkcs7-mime")
         core.feed(tape.frame(udp(BOB, ALICE, sealed)))
-        for cseq in range(2, 2000):
-            core.feed(tape.frame(udp(CHARLES, ALICE, invite(b"", method="OPTIONS", cseq=cseq))))
+        for number in range(2, 2000):
+            source = f"198.51.{number // 250}.{number % 250}"
+            core.feed(tape.frame(udp(source, ALICE, invite(b"", method="OPTIONS", cseq=number))))
         (ask,) = core.asks()
         core.answer(ask.number, ring.unwrap(ask.request))
         assert [each.frame for each in core.settle()] == list(range(1, 2000))
         assert core.waiting == 0
+
+    def test_who_floods_with_what_waits_takes_no_places_of_others(self, ring: KeyRing) -> None:
+        """One envelope and thousands of small messages in the same call."""
+        core, tape = pipeline(ring=ring), Tape()
+        kind = "application/pkcs7-mime"
+        core.feed(tape.frame(udp(CHARLES, ALICE, invite(self.sealed(K, 1), "his-call", kind))))
+        for cseq in range(2, 5000):
+            core.feed(tape.frame(udp(CHARLES, ALICE, invite(b"", "his-call", method="OPTIONS", cseq=cseq))))
+        core.feed(tape.frame(udp(BOB, ALICE, invite(self.sealed(L, 2), content_type=kind))))
+        for ask in core.asks():
+            core.answer(ask.number, ring.unwrap(ask.request))
+        assert told(core.settle())[-1] == (5000, "accept", "first-use")
 
     def test_what_the_keyholder_refuses_is_an_overload(self, ring: KeyRing) -> None:
         core, tape = pipeline(ring=ring), Tape()
