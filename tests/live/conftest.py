@@ -1,10 +1,14 @@
 """Fixtures of the live tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from calls import make_stage
 from namespaces import Network, unavailable
 from rates import Rates
+
+from monitor.simulate.stage import Stage
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +37,17 @@ def network() -> Iterator[Network]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Makes messages."""
+    return make_stage("live")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a daemon keeps its things."""
+    path = tmp_path / "daemon"
+    path.mkdir()
+    return path

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from namespaces import Host, wait_until
+from namespaces import SLOWNESS, Host, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -104,7 +104,9 @@ class Daemon:
         """All that a scrape gives."""
         with (
             self.host.entered(),
-            urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5) as answer,
+            urllib.request.urlopen(
+                f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5 * SLOWNESS
+            ) as answer,
         ):
             text = answer.read().decode()
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -125,4 +127,4 @@ class Daemon:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it by a signal; its exit status."""
         self.process.send_signal(number)
-        return self.process.wait(10)
+        return self.process.wait(10 * SLOWNESS)

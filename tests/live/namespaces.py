@@ -21,6 +21,8 @@ from typing import Any
 
 CLONE_NEWNET = 0x40000000
 RUN = Path("/run/netns")
+SLOWNESS = int(os.environ.get("SLOWNESS", "1"))
+"""How many times longer all may take here than elsewhere: on an emulated processor."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _serial = count()
@@ -62,15 +64,16 @@ class Host:
         with self.entered():
             made = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, kind)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.settimeout(5)
+        made.settimeout(5 * SLOWNESS)
         made.bind((self.address6 if ipv6 else self.address, port))
         return made
 
     def run(self, *command: str, check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """Run a command here to its end."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.name, *command], capture_output=True, text=True, timeout=timeout
-        )
+            ["ip", "netns", "exec", self.name, *command],
+            capture_output=True, text=True, timeout=timeout * SLOWNESS,
+        )  # fmt: skip
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
         return done
@@ -170,7 +173,7 @@ def wait_until(
     process: subprocess.Popen[Any] | None = None,
 ) -> None:
     """Wait until ``condition`` is true; fail, naming ``what``, after ``timeout`` or when ``process`` ends."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SLOWNESS
     while not condition():
         if process is not None and process.poll() is not None:
             raise AssertionError(f"the process ended with {process.returncode} while waiting for {what}")

@@ -10,32 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from daemon import PORT, ROOT, Daemon, environment
+from calls import plain_invite
+from daemon import PORT, Daemon, environment
 from namespaces import Host, Network, wait_until
 
 from monitor.antireplay.ruling import Reason
 from monitor.enforce.conntrack import assured
-from monitor.simulate import keyring
-from monitor.simulate.party import ALICE, BOB
-from monitor.simulate.stage import Setting, Stage
+from monitor.simulate.party import BOB
+from monitor.simulate.stage import Stage
 from monitor.wire.address import pack
 from monitor.wire.flow import Flow
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-def stage() -> Stage:
-    """Makes messages; the frames that it makes of them are not used here."""
-    return Stage(Setting(keyring.load(ROOT / "pcaps" / "keys")), "live")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where a daemon keeps its things."""
-    path = tmp_path / "daemon"
-    path.mkdir()
-    return path
 
 
 def command(host: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,15 +46,6 @@ def rules(host: Host) -> None:
 def block(more: str = "udp = true") -> str:
     """The configuration's table."""
     return f'[block]\nenabled = true\ndenials = 5\nwithin = "1m"\nduration = "1h"\n{more}\n'
-
-
-def invite(stage: Stage, transport: str = "udp") -> bytes:
-    """Bob's INVITE to Alice with a fresh key."""
-    return (
-        stage.call(BOB, ALICE, transport="tcp" if transport == "tcp" else "udp")
-        .invite(stage.plain(BOB))
-        .octets()
-    )
 
 
 @contextmanager
@@ -109,7 +86,7 @@ def test_a_source_is_blocked_listed_and_let_through_again(
             *("iptables", "-w", "-t", "security", "-A", "INPUT", "-p", "udp", "--dport", str(PORT)),
             *("-j", "NFQUEUE", "--queue-num", "0"),
         )
-    octets, elsewhere = invite(stage), (alice.address, 5070)
+    octets, elsewhere = plain_invite(stage), (alice.address, 5070)
     daemon = Daemon(alice, folder, keys=None, tables=block())
     with (
         alice.socket(port=PORT) as phone, alice.socket(port=5070) as other, bob.socket() as caller,
@@ -154,7 +131,7 @@ def test_relays_and_who_is_allowed_are_not_blocked_and_udp_only_counts_if_asked_
         network.host(name) for name in ("alice", "bob", "relay", "allowed", "forger")
     )
     rules(alice)
-    octets = invite(stage)
+    octets = plain_invite(stage)
     daemon = Daemon(
         alice, folder, policy=f'b2bua = ["{relay.address}"]', keys=None,
         tables=block(f'udp = true\nallow = ["{allowed.address}/32"]'),
@@ -185,7 +162,7 @@ def test_over_tcp_only_a_connection_of_both_ends_proves_its_source(
 ) -> None:
     alice, bob, charles = (network.host(name) for name in ("alice", "bob", "charles"))
     rules(alice)
-    octets = invite(stage, "tcp")
+    octets = plain_invite(stage, transport="tcp")
     daemon = Daemon(alice, folder, keys=None, policy='on_deny = "neutralise"', tables=block(""))
     with alice.socket(socket.SOCK_STREAM, port=PORT) as listener:
         listener.listen()
@@ -220,7 +197,7 @@ def test_calls_go_on_without_loss_while_a_flood_is_kept_from_the_queue(
     line = "a=rtpmap:0 PCMU/8000"
     key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:[field0]"
     (folder / "caller.xml").write_text(scenario.replace(line, f"{line}\n      {key}"))
-    octets = invite(stage)
+    octets = plain_invite(stage)
     daemon = Daemon(alice, folder, keys=None, tables=block())
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
     alice.start("sipp", "-sn", "uas", "-i", alice.address, "-p", str(PORT), "-nostdin", cwd=folder, **quiet)

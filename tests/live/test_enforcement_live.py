@@ -1,69 +1,30 @@
 """What a denial does on real packets: an answer, a message made harmless, a reset; what goes on beside it."""
 
+import re
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from daemon import PORT, ROOT, Daemon
+from calls import plain_invite, queue_sip, silent
+from daemon import PORT, Daemon
 from namespaces import Host, Network, wait_until
+from sipp_calls import Sipp
 
 from monitor.antireplay.ruling import Reason
 from monitor.enforce.neutralise import neutralise
-from monitor.simulate import keyring
-from monitor.simulate.party import ALICE, BOB
-from monitor.simulate.stage import Setting, Stage
+from monitor.simulate.stage import Stage
 from monitor.sip import message as sip
 
 pytestmark = pytest.mark.live
 
 
-@pytest.fixture
-def stage() -> Stage:
-    """Makes messages; the frames that it makes of them are not used here."""
-    return Stage(Setting(keyring.load(ROOT / "pcaps" / "keys")), "live")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where a daemon keeps its things."""
-    path = tmp_path / "daemon"
-    path.mkdir()
-    return path
-
-
-def queue_sip(host: Host, chain: str = "INPUT") -> None:
-    """Hand SIP over UDP and TCP to queue 0."""
-    for transport in ("udp", "tcp"):
-        host.queue(0, "-p", transport, "--dport", str(PORT), chain=chain)
-
-
-def invite(stage: Stage, size: int = 0, transport: str = "udp", via: bytes = b"") -> bytes:
-    """Bob's INVITE to Alice with a fresh key in plain SDP; its top Via as given."""
-    call = stage.call(BOB, ALICE, transport="tcp" if transport == "tcp" else "udp")
-    body = stage.plain(BOB)
-    octets = call.invite(body.padded(size) if size else body).octets()
-    lines = octets.split(b"\r\n")
-    at = next(number for number, line in enumerate(lines) if line.startswith(b"Via:"))
-    if via:
-        lines[at] = b"Via: " + via
-    return b"\r\n".join(lines)
-
-
-def silent(receiver: socket.socket) -> bool:
-    """Whether nothing waits to be read."""
-    receiver.setblocking(False)
-    try:
-        receiver.recv(65536)
-    except BlockingIOError:
-        return True
-    finally:
-        receiver.settimeout(5)
-    return False
+def with_via(octets: bytes, via: bytes) -> bytes:
+    """A message with another value of its top Via."""
+    return re.sub(rb"(?m)^Via: [^\r]*", b"Via: " + via, octets, count=1)
 
 
 def used(phone: socket.socket, caller: socket.socket, octets: bytes) -> None:
@@ -81,7 +42,7 @@ class TestResponses:
     ) -> None:
         alice, bob, charles = (network.host(name) for name in ("alice", "bob", "charles"))
         queue_sip(alice)
-        octets = invite(stage, via=self.VIA)
+        octets = with_via(plain_invite(stage), self.VIA)
         daemon = Daemon(alice, folder, policy='on_deny = "respond"', keys=None)
         with (
             alice.socket(port=PORT, ipv6=ipv6) as phone,
@@ -99,7 +60,7 @@ class TestResponses:
             assert read.vias[0].rport == attacker.getsockname()[1]
             assert silent(phone)
             # The phone's port is still all its own.
-            used(phone, caller, invite(stage))
+            used(phone, caller, plain_invite(stage))
             for _ in range(30):
                 attacker.sendto(octets, phone.getsockname())
             wait_until(lambda: daemon.rulings().count(Reason.SOURCE_CHANGED) == 31, "the denials")
@@ -114,7 +75,7 @@ class TestResponses:
     ) -> None:
         alice, bob, charles = (network.host(name) for name in ("alice", "bob", "charles"))
         queue_sip(alice)
-        octets = invite(stage, via=self.VIA)
+        octets = with_via(plain_invite(stage), self.VIA)
         Daemon(alice, folder, policy='on_deny = "respond"', keys=None)
         with alice.entered():
             phone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -137,7 +98,7 @@ class TestResponses:
         for one, other in ((charles, alice), (alice, charles)):
             one.run("ip", "route", "add", f"{other.address}/32", "via", gateway.address)
         queue_sip(gateway, "FORWARD")
-        octets = invite(stage, via=self.VIA)
+        octets = with_via(plain_invite(stage), self.VIA)
         Daemon(gateway, folder, policy='on_deny = "respond"', keys=None)
         with alice.socket(port=PORT) as phone, charles.socket() as caller:
             used(phone, caller, octets)
@@ -146,164 +107,6 @@ class TestResponses:
             assert sip.parse(answer).status == 403
             assert sender == phone.getsockname()
             assert silent(phone)
-
-
-SECRET_LINE = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:[field0]"
-PADDING = "\n".join(f"      a=x-padding:{number:060}" for number in range(50))
-CALLER = f"""<?xml version="1.0" encoding="ISO-8859-1" ?>
-<scenario name="caller">
-  <send>
-    <![CDATA[
-      INVITE sip:alice@[remote_ip]:[remote_port] SIP/2.0
-      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-      From: <sip:bob@[local_ip]:[local_port]>;tag=[pid]-[call_number]
-      To: <sip:alice@[remote_ip]:[remote_port]>
-      Call-ID: [call_id]
-      CSeq: 1 INVITE
-      Contact: <sip:bob@[local_ip]:[local_port]>
-      Max-Forwards: 70
-      Content-Type: application/sdp
-      Content-Length: [len]
-
-      v=0
-      o=bob 1 1 IN IP[local_ip_type] [local_ip]
-      s=-
-      c=IN IP[media_ip_type] [media_ip]
-      t=0 0
-      m=audio [media_port] RTP/SAVP 0
-{PADDING}
-      {SECRET_LINE}
-
-    ]]>
-  </send>
-  <recv response="180" optional="true"></recv>
-  <recv response="REFUSED" optional="true" next="refused"></recv>
-  <recv response="200"></recv>
-  <send>
-    <![CDATA[
-      ACK sip:alice@[remote_ip]:[remote_port] SIP/2.0
-      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-      [last_From:]
-      [last_To:]
-      Call-ID: [call_id]
-      CSeq: 1 ACK
-      Max-Forwards: 70
-      Content-Length: 0
-
-    ]]>
-  </send>
-  <pause milliseconds="300"/>
-  <send>
-    <![CDATA[
-      BYE sip:alice@[remote_ip]:[remote_port] SIP/2.0
-      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-      [last_From:]
-      [last_To:]
-      Call-ID: [call_id]
-      CSeq: 2 BYE
-      Max-Forwards: 70
-      Content-Length: 0
-
-    ]]>
-  </send>
-  <recv response="200" next="end"></recv>
-  <label id="refused"/>
-  <send>
-    <![CDATA[
-      ACK sip:alice@[remote_ip]:[remote_port] SIP/2.0
-      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch-1]
-      [last_From:]
-      [last_To:]
-      Call-ID: [call_id]
-      CSeq: 1 ACK
-      Max-Forwards: 70
-      Content-Length: 0
-
-    ]]>
-  </send>
-  <label id="end"/>
-</scenario>
-"""
-
-
-def _response(line: str) -> str:
-    return f"""
-  <send>
-    <![CDATA[
-      SIP/2.0 {line}
-      [last_Via:]
-      [last_From:]
-      [last_To:];tag=alice-[call_number]
-      [last_Call-ID:]
-      [last_CSeq:]
-      Contact: <sip:alice@[local_ip]:[local_port];transport=[transport]>
-      Content-Length: 0
-
-    ]]>
-  </send>"""
-
-
-CALLEE = f"""<?xml version="1.0" encoding="ISO-8859-1" ?>
-<scenario name="callee">
-  <recv request="INVITE">
-    <action>
-      <ereg regexp="application/sdp" search_in="hdr" header="Content-Type:" assign_to="sdp"/>
-    </action>
-  </recv>
-  <nop next="known" test="sdp"/>
-{_response("415 Unsupported Media Type")}
-  <recv request="ACK" next="end"></recv>
-  <label id="known"/>
-{_response("180 Ringing")}
-{_response("200 OK")}
-  <recv request="ACK"></recv>
-  <recv request="BYE"></recv>
-{_response("200 OK")}
-  <label id="end"/>
-</scenario>
-"""
-
-
-class Sipp:
-    """Calls of sipp, each with a key of a list."""
-
-    def __init__(self, folder: Path, stage: Stage, calls: int, replayed: int) -> None:
-        """Every ``replayed``-th call has the key of the one before it."""
-        self.folder = folder
-        keys = [stage.plain(BOB).content.split(b"inline:")[1][:40].decode() for _ in range(calls)]
-        for number in range(replayed - 1, calls, replayed):
-            keys[number] = keys[number - 1]
-        self.replays = calls - len(set(keys))
-        (folder / "keys.csv").write_text("SEQUENTIAL\n" + "".join(f"{key};\n" for key in keys))
-        self.calls = calls
-
-    @contextmanager
-    def answering(self, host: Host, transport: str) -> Iterator[None]:
-        """A callee, who refuses what has no session description."""
-        (self.folder / "callee.xml").write_text(CALLEE)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-        process = host.start(
-            *("sipp", "-sf", str(self.folder / "callee.xml"), "-i", host.address, "-p", str(PORT)),
-            *("-t", transport, "-nostdin", "-trace_err"),
-            cwd=self.folder, **quiet,
-        )  # fmt: skip
-        listening = ("ss", "-Hlnt" if transport.startswith("t") else "-Hlnu")
-        wait_until(lambda: f":{PORT} " in host.run(*listening).stdout, "the callee", process=process)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-
-    def call(self, host: Host, other: Host, transport: str, refused: int) -> subprocess.CompletedProcess[str]:
-        """Place all calls; those with a known key are to be refused with this status."""
-        (self.folder / "caller.xml").write_text(CALLER.replace("REFUSED", str(refused)))
-        return host.run(
-            *("sipp", "-sf", str(self.folder / "caller.xml"), "-inf", str(self.folder / "keys.csv")),
-            *("-nostdin", "-i", host.address, "-t", transport, "-m", str(self.calls), "-r", "60"),
-            *("-timeout", "30", "-timeout_error", "-cid_str", "%u-%s", f"{other.address}:{PORT}"),
-            check=False, timeout=60,
-        )  # fmt: skip
 
 
 def test_calls_on_one_connection_go_on_though_replays_stand_between(
@@ -388,7 +191,7 @@ class TestStreams:
         alice, bob, charles = lines
         daemon = Daemon(alice, folder, policy='on_deny = "neutralise"', keys=None)
         for size in (0, 3000, 14_000, 58_000, 200_000):
-            octets = invite(stage, size, "tcp")
+            octets = plain_invite(stage, size, "tcp")
             bob.caller.sendall(octets)
             assert bob.read(len(octets)) == octets
         assert daemon.metric("replay_monitor_core_events_total", event="let-go-long") >= 2
@@ -404,7 +207,7 @@ class TestStreams:
     ) -> None:
         alice, bob, charles = lines
         Daemon(alice, folder, policy='on_deny = "neutralise"', keys=None)
-        octets, later = invite(stage, size, "tcp"), invite(stage, size, "tcp")
+        octets, later = plain_invite(stage, size, "tcp"), plain_invite(stage, size, "tcp")
         bob.caller.sendall(octets)
         assert bob.read(len(octets)) == octets
         charles.caller.sendall(octets + later)
@@ -418,7 +221,7 @@ class TestStreams:
         """Nagle's algorithm keeps the second part back, which the first one waits for."""
         alice, bob, _ = lines
         Daemon(alice, folder, policy='on_deny = "neutralise"', keys=None)
-        octets = invite(stage, 0, "tcp")
+        octets = plain_invite(stage, 0, "tcp")
         for _ in range(3):
             bob.caller.sendall(octets[:200])
             bob.caller.sendall(octets[200:])
@@ -429,7 +232,7 @@ class TestStreams:
     ) -> None:
         alice, bob, charles = lines
         daemon = Daemon(alice, folder, policy='on_deny = "reset"', keys=None)
-        octets, later = invite(stage, 3000, "tcp"), invite(stage, 0, "tcp")
+        octets, later = plain_invite(stage, 3000, "tcp"), plain_invite(stage, 0, "tcp")
         bob.caller.sendall(octets)
         assert bob.read(len(octets)) == octets
         charles.caller.sendall(later + octets)
@@ -437,7 +240,7 @@ class TestStreams:
         with pytest.raises(ConnectionResetError):
             charles.read(len(octets))
         charles.until_reset()
-        bob.caller.sendall(invite(stage, 0, "tcp"))
+        bob.caller.sendall(plain_invite(stage, 0, "tcp"))
         assert bob.phone.recv(100)
         assert daemon.metric("replay_monitor_rewritten_packets_total", how="reset") >= 1
 
@@ -475,7 +278,7 @@ def test_a_phone_refuses_what_was_made_harmless_and_the_sender_is_told(
     with (home / "log").open("w") as log:
         alice.start("baresip", "-f", str(home), "-4", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     wait_until(lambda: f":{PORT} " in alice.run("ss", "-Hlun").stdout, "the phone")
-    octets = invite(stage, via=b"SIP/2.0/UDP 10.0.0.9;rport;branch=z9hG4bK-live")
+    octets = with_via(plain_invite(stage), b"SIP/2.0/UDP 10.0.0.9;rport;branch=z9hG4bK-live")
     octets = octets.replace(b"INVITE sip:alice@example.org", f"INVITE sip:alice@{alice.address}".encode())
     with bob.socket() as caller, charles.socket() as attacker:
         caller.sendto(octets, (alice.address, PORT))

@@ -14,50 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import plain_invite, queue_sip, sealed_invite, silent
 from daemon import METRICS_PORT, PORT, ROOT, Daemon, environment
 from namespaces import Host, Network, wait_until
 
 from monitor.antireplay.ruling import Reason
 from monitor.capture.nfqueue import read_statistics
 from monitor.capture.pcap import open_capture
-from monitor.simulate import keyring
-from monitor.simulate.message import Message
-from monitor.simulate.party import ALICE, BOB
-from monitor.simulate.stage import Setting, Stage
+from monitor.simulate.party import BOB
+from monitor.simulate.stage import Stage
 from monitor.wire.link import ETHERNET
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture
-def stage() -> Stage:
-    """Makes messages; the frames that it makes of them are not used here."""
-    return Stage(Setting(keyring.load(ROOT / "pcaps" / "keys")), "live")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where a daemon keeps its things."""
-    path = tmp_path / "daemon"
-    path.mkdir()
-    return path
-
-
-def queue_sip(host: Host) -> None:
-    """Hand SIP over UDP and TCP to queue 0."""
-    for transport in ("udp", "tcp"):
-        host.queue(0, "-p", transport, "--dport", str(PORT))
-
-
-def sealed_invite(stage: Stage, size: int = 4600, transport: str = "udp") -> Message:
-    """Bob's INVITE to Alice with a fresh key, signed and sealed."""
-    call = stage.call(BOB, ALICE, transport="tcp" if transport == "tcp" else "udp")
-    return call.invite(stage.sealed(stage.plain(BOB).padded(size), "bob", "alice"))
-
-
-def plain_invite(stage: Stage) -> Message:
-    """Bob's INVITE to Alice with a fresh key in plain SDP."""
-    return stage.call(BOB, ALICE).invite(stage.plain(BOB))
 
 
 def queued(host: Host) -> int:
@@ -67,24 +35,12 @@ def queued(host: Host) -> int:
     return statistics.length if statistics else 0
 
 
-def silent(receiver: socket.socket) -> bool:
-    """Whether nothing waits to be read."""
-    receiver.setblocking(False)
-    try:
-        receiver.recv(65536)
-    except BlockingIOError:
-        return True
-    finally:
-        receiver.settimeout(5)
-    return False
-
-
 def test_a_recorded_invite_of_60_kb_is_denied_from_elsewhere_and_after_a_restart(
     network: Network, folder: Path, stage: Stage
 ) -> None:
     alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
     queue_sip(alice)
-    invite = sealed_invite(stage, 58_000).octets()
+    invite = sealed_invite(stage, 58_000)
     assert len(invite) > 59_000
     daemon = Daemon(alice, folder)
     with alice.socket(port=PORT) as phone, bob.socket(port=PORT) as caller, charles.socket() as attacker:
@@ -116,7 +72,7 @@ def test_what_was_accepted_survives_the_kill_of_the_daemon(
 ) -> None:
     alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
     queue_sip(alice)
-    invite = plain_invite(stage).octets()
+    invite = plain_invite(stage)
     daemon = Daemon(alice, folder)
     with alice.socket(port=PORT) as phone, bob.socket() as caller, charles.socket() as attacker:
         caller.sendto(invite, phone.getsockname())
@@ -133,7 +89,7 @@ def test_an_invite_of_60_kb_over_tcp_passes_and_its_replay_does_not(
 ) -> None:
     alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
     queue_sip(alice)
-    invite = sealed_invite(stage, 58_000, "tcp").octets()
+    invite = sealed_invite(stage, 58_000, "tcp")
     daemon = Daemon(alice, folder)
 
     def call(host: Host, listener: socket.socket) -> tuple[socket.socket, socket.socket]:
@@ -165,7 +121,7 @@ def test_an_invite_of_60_kb_over_tcp_passes_and_its_replay_does_not(
 def test_ipv6_is_judged_as_ipv4_is(network: Network, folder: Path, stage: Stage) -> None:
     alice, bob, charles = network.host("alice"), network.host("bob"), network.host("charles")
     queue_sip(alice)
-    invite = sealed_invite(stage).octets()
+    invite = sealed_invite(stage, 4600)
     daemon = Daemon(alice, folder)
     with (
         alice.socket(port=PORT, ipv6=True) as phone,
@@ -195,7 +151,7 @@ def test_what_is_no_sip_passes(network: Network, folder: Path) -> None:
 def test_sigterm_leaves_no_packet_behind(network: Network, folder: Path, stage: Stage) -> None:
     alice, bob = network.host("alice"), network.host("bob")
     queue_sip(alice)
-    invites = [(sealed_invite if index % 4 == 0 else plain_invite)(stage).octets() for index in range(60)]
+    invites = [(sealed_invite if index % 4 == 0 else plain_invite)(stage) for index in range(60)]
     daemon = Daemon(alice, folder)
     with alice.socket(port=PORT) as phone, bob.socket() as caller:
         phone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
@@ -227,7 +183,7 @@ def test_the_recording_of_a_run_gives_the_same_rulings(network: Network, folder:
     queue_sip(alice)
     recording = folder / "seen.pcap"
     daemon = Daemon(alice, folder, "--record", str(recording))
-    sealed, plain = sealed_invite(stage, 9000).octets(), plain_invite(stage).octets()
+    sealed, plain = sealed_invite(stage, 9000), plain_invite(stage)
     with alice.socket(port=PORT) as phone, bob.socket() as caller, charles.socket() as attacker:
         for octets in (sealed, plain, sealed, b"INVITE sip:a@b SIP/2.0\r\nnonsense\r\n\r\n", plain):
             caller.sendto(octets, phone.getsockname())
@@ -275,13 +231,13 @@ def test_events_go_on_in_a_fresh_file_after_sighup(network: Network, folder: Pat
     daemon = Daemon(alice, folder, keys=None)
     with alice.socket(port=PORT) as phone, bob.socket() as caller:
         for _ in range(2):
-            caller.sendto(plain_invite(stage).octets(), phone.getsockname())
+            caller.sendto(plain_invite(stage), phone.getsockname())
             phone.recv(65536)
         wait_until(lambda: len(daemon.events()) == 2, "two events")
         daemon.events_file.rename(folder / "events.jsonl.1")
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(daemon.events_file.exists, "a fresh file")
-        caller.sendto(plain_invite(stage).octets(), phone.getsockname())
+        caller.sendto(plain_invite(stage), phone.getsockname())
         wait_until(lambda: len(daemon.events()) == 1, "an event in the fresh file")
     assert daemon.metric("replay_monitor_reloads_total", result="success") == 1
 
@@ -365,7 +321,7 @@ def test_a_user_of_its_own_with_one_capability_is_enough(
         queue_sip(alice)
         daemon = Daemon(alice, home, keys=home / "keys", prefix=(*drop, *one))
         alice.run("chgrp", str(USER), "/proc/net/netfilter/nfnetlink_queue")
-        invite = sealed_invite(stage).octets()
+        invite = sealed_invite(stage, 4600)
         with alice.socket(port=PORT) as phone, bob.socket() as caller:
             caller.sendto(invite, phone.getsockname())
             assert phone.recv(65536) == invite

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import PORT, ROOT, Daemon
+from calls import make_stage, plain_invite, sealed_invite, unread
+from daemon import PORT, Daemon
 from namespaces import Host, Network, wait_until
 
 from monitor.antireplay.ruling import Reason
 from monitor.control.client import ControlClient
-from monitor.simulate import keyring
-from monitor.simulate.party import ALICE, BOB
-from monitor.simulate.stage import Setting, Stage
 
 pytestmark = pytest.mark.live
 
@@ -23,7 +21,7 @@ class Scene:
     """Bob calls Alice, before whom a daemon stands that fails."""
 
     def __init__(self, network: Network, folder: Path) -> None:
-        self.stage = Stage(Setting(keyring.load(ROOT / "pcaps" / "keys")), "failures")
+        self.stage = make_stage("failures")
         self.alice, self.bob, self.charles = map(network.host, ("alice", "bob", "charles"))
         self.folder = folder
         self.phone = self.alice.socket(port=PORT)
@@ -38,12 +36,11 @@ class Scene:
 
     def plain(self) -> bytes:
         """An INVITE with a fresh key in plain SDP."""
-        return self.stage.call(BOB, ALICE).invite(self.stage.plain(BOB)).octets()
+        return plain_invite(self.stage)
 
     def sealed(self) -> bytes:
         """An INVITE with a fresh key, signed and sealed."""
-        body = self.stage.sealed(self.stage.plain(BOB), "bob", "alice")
-        return self.stage.call(BOB, ALICE).invite(body).octets()
+        return sealed_invite(self.stage)
 
     def send(self, octets: bytes, sender: Host | None = None) -> None:
         """One datagram to Alice, from Bob unless told otherwise."""
@@ -56,15 +53,7 @@ class Scene:
 
     def received(self) -> list[bytes]:
         """All that has arrived and was not read."""
-        self.phone.setblocking(False)
-        arrived = []
-        try:
-            while True:
-                arrived.append(self.phone.recv(65536))
-        except BlockingIOError:
-            return arrived
-        finally:
-            self.phone.settimeout(5)
+        return unread(self.phone)
 
     def status(self) -> dict[str, Any]:
         """What the daemon says of itself."""

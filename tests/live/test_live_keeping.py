@@ -22,14 +22,6 @@ KILLS = 10
 SO_RCVBUFFORCE = 33
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where a daemon keeps its things."""
-    path = tmp_path / "daemon"
-    path.mkdir()
-    return path
-
-
 def call(number: int, name: str = "call", method: str = "INVITE", cseq: int = 1) -> bytes:
     """The INVITE of a call with a key of its own, or another of its requests."""
     key = base64.b64encode(hashlib.sha256(b"%d" % number).digest()[:30]).decode()

@@ -13,12 +13,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from calls import make_stage
 from daemon import PORT, ROOT, Daemon
 from namespaces import Network, wait_until
 
-from monitor.simulate import keyring
 from monitor.simulate.party import ALICE, BOB
-from monitor.simulate.stage import Setting, Stage
 
 pytestmark = [
     pytest.mark.live,
@@ -61,7 +60,7 @@ def test_every_ruling_is_in_one_file_however_they_are_rotated(network: Network, 
     daemon = Daemon(alice, folder, keys=None)
     rotation = tmp_path / "logrotate.conf"
     rotation.write_text(configuration(folder, daemon.process.pid))
-    stage = Stage(Setting(keyring.load(ROOT / "pcaps" / "keys")), "rotation")
+    stage = make_stage("rotation")
     invite = stage.call(BOB, ALICE).invite(stage.plain(BOB))
     octets, call_id = invite.octets(), invite.header("Call-ID").encode()
     key = re.findall(rb"inline:([A-Za-z0-9+/]{40})", octets)[0]

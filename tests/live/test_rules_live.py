@@ -7,17 +7,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import pytest
 from namespaces import Host, Network, wait_until
+from routed import Route, Way
 
 from monitor.capture.nfqueue import Arrival, Queue
 from monitor.enforce.ruleset import Family, Ruleset
 
 pytestmark = pytest.mark.live
-
-Way = Literal["input", "forward"]
 
 BIG = bytes(range(256)) * 234
 """A payload of some 60 kB: more than forty fragments on Ethernet."""
@@ -29,48 +27,13 @@ FRAGMENTED: list[tuple[Way, Family]] = [("input", 6), ("forward", 4), ("forward"
 """Where the kernel itself does not reassemble before the hook."""
 
 
-class Path:
-    """Bob reaches Alice through a gateway, which has the rules; he can talk to the gateway itself as well."""
-
-    def __init__(self, network: Network) -> None:
-        self.bob, self.gateway, self.alice = (network.host(name) for name in ("bob", "gateway", "alice"))
-        write(self.gateway, 1, "ipv4/ip_forward", "ipv6/conf/all/forwarding")
-        write(self.gateway, 0, "ipv4/conf/all/send_redirects", "ipv4/conf/eth0/send_redirects")
-        write(self.bob, 0, "ipv6/conf/all/accept_redirects", "ipv6/conf/eth0/accept_redirects")
-        for one, other in ((self.bob, self.alice), (self.alice, self.bob)):
-            one.run("ip", "route", "add", f"{other.address}/32", "via", self.gateway.address)
-            one.run("ip", "-6", "route", "add", f"{other.address6}/128", "via", self.gateway.address6)
-
-    def end(self, way: Way) -> Host:
-        """Who is called."""
-        return self.gateway if way == "input" else self.alice
-
-    def apply(self, rules: str, family: Family) -> None:
-        """Put a rule set in force as text."""
-        program = "iptables-restore" if family == 4 else "ip6tables-restore"
-        self.gateway.run("sh", "-c", f"{program} --noflush <<'END'\n{rules}END")
-
-    def datagram(self, way: Way, family: Family, payload: bytes, port: int = 5060) -> socket.socket:
-        """Send a datagram to ``port`` of the called; what comes back is the socket where it should arrive."""
-        called = self.end(way)
-        receiver = called.socket(port=port, ipv6=family == 6)
-        with self.bob.socket(ipv6=family == 6) as sender:
-            sender.sendto(payload, (called.address6 if family == 6 else called.address, port))
-        return receiver
-
-
-def write(host: Host, value: int, *settings: str) -> None:
-    """Set kernel settings under /proc/sys/net."""
-    host.run("sh", "-c", "; ".join(f"echo {value} > /proc/sys/net/{setting}" for setting in settings))
+@pytest.fixture
+def path(network: Network) -> Route:
+    return Route(network)
 
 
 @pytest.fixture
-def path(network: Network) -> Path:
-    return Path(network)
-
-
-@pytest.fixture
-def queue(path: Path) -> Iterator[Queue]:
+def queue(path: Route) -> Iterator[Queue]:
     """Queue 0 of the gateway, listened on."""
     with path.gateway.entered():
         made = Queue(0)
@@ -133,7 +96,7 @@ def passing(queue: Queue) -> Iterator[list[tuple[int, int]]]:
 
 
 @pytest.mark.parametrize(("way", "family"), CASES)
-def test_fragmented_datagram_is_queued_whole(path: Path, queue: Queue, way: Way, family: Family) -> None:
+def test_fragmented_datagram_is_queued_whole(path: Route, queue: Queue, way: Way, family: Family) -> None:
     applied(path.gateway, "--backend", "iptables")
     with path.datagram(way, family, BIG) as receiver:
         [(frame, packet)] = arrivals(queue)
@@ -145,7 +108,7 @@ def test_fragmented_datagram_is_queued_whole(path: Path, queue: Queue, way: Way,
 
 @pytest.mark.parametrize(("way", "family"), FRAGMENTED)
 def test_without_conntrack_and_fragment_rules_only_the_first_fragment_is_queued(
-    path: Path, queue: Queue, way: Way, family: Family
+    path: Route, queue: Queue, way: Way, family: Family
 ) -> None:
     text = Ruleset().iptables(family)
     bare = [
@@ -163,7 +126,7 @@ def test_without_conntrack_and_fragment_rules_only_the_first_fragment_is_queued(
 
 @pytest.mark.parametrize(("way", "family"), FRAGMENTED)
 def test_fragments_that_escape_reassembly_are_all_queued(
-    path: Path, queue: Queue, way: Way, family: Family
+    path: Route, queue: Queue, way: Way, family: Family
 ) -> None:
     text = Ruleset().iptables(family)
     path.apply("".join(line for line in text.splitlines(True) if "UNTRACKED" not in line), family)
@@ -180,7 +143,7 @@ def test_fragments_that_escape_reassembly_are_all_queued(
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_notrack_rule_does_not_keep_a_datagram_from_being_queued_whole(
-    path: Path, queue: Queue, family: Family
+    path: Route, queue: Queue, family: Family
 ) -> None:
     program = "iptables" if family == 4 else "ip6tables"
     path.gateway.run(program, "-t", "raw", "-A", "PREROUTING", "-p", "udp", "-j", "CT", "--notrack")
@@ -194,7 +157,7 @@ def test_notrack_rule_does_not_keep_a_datagram_from_being_queued_whole(
 
 
 @pytest.mark.parametrize(("way", "family"), CASES)
-def test_nft_rules_meet_the_datagram_whole(path: Path, way: Way, family: Family) -> None:
+def test_nft_rules_meet_the_datagram_whole(path: Route, way: Way, family: Family) -> None:
     """Counted instead of queued, since not every kernel has nft's queue statement."""
     script = Ruleset().nft().replace("counter queue num 0", "counter")
     path.gateway.run("sh", "-c", f"nft -f - <<'END'\n{script}END")
@@ -206,7 +169,7 @@ def test_nft_rules_meet_the_datagram_whole(path: Path, way: Way, family: Family)
     assert all("packets 0" in line for line in counted.splitlines() if "frag" in line or "untracked" in line)
 
 
-def test_nft_fragment_rules_count_what_escapes_reassembly(path: Path) -> None:
+def test_nft_fragment_rules_count_what_escapes_reassembly(path: Route) -> None:
     script = Ruleset().nft().replace("counter queue num 0", "counter accept")
     script = "".join(line for line in script.splitlines(True) if "untracked" not in line)
     path.gateway.run("sh", "-c", f"nft -f - <<'END'\n{script}END")
@@ -219,7 +182,7 @@ def test_nft_fragment_rules_count_what_escapes_reassembly(path: Path) -> None:
         assert int(fields[fields.index("packets") + 1]) > len(BIG) // 1500
 
 
-def test_nft_rules_are_refused_for_their_queue_statements_alone(path: Path) -> None:
+def test_nft_rules_are_refused_for_their_queue_statements_alone(path: Route) -> None:
     script = Ruleset(queues=(0, 3), bypass=True, interface="eth0", hooks=("input", "forward", "output")).nft()
     done = path.gateway.run("sh", "-c", f"nft --check -f - <<'END'\n{script}END", check=False)
     errors = [line for line in done.stderr.splitlines() if "Error:" in line]
@@ -227,7 +190,7 @@ def test_nft_rules_are_refused_for_their_queue_statements_alone(path: Path) -> N
     assert len(errors) in (0, script.count(" queue num "))
 
 
-def test_automatic_backend_says_why_it_is_not_nft(path: Path, queue: Queue) -> None:
+def test_automatic_backend_says_why_it_is_not_nft(path: Route, queue: Queue) -> None:
     script = Ruleset().nft()
     able = path.gateway.run("sh", "-c", f"nft --check -f - <<'END'\n{script}END", check=False).returncode == 0
     done = applied(path.gateway)
@@ -237,7 +200,7 @@ def test_automatic_backend_says_why_it_is_not_nft(path: Path, queue: Queue) -> N
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_both_directions_of_the_ports_are_queued_and_nothing_else(
-    path: Path, queue: Queue, kind: socket.SocketKind
+    path: Route, queue: Queue, kind: socket.SocketKind
 ) -> None:
     applied(path.gateway, "--backend", "iptables", "--ports", "5060,5070-5080")
     for port, queued in ((5060, True), (5075, True), (5081, False)):
@@ -261,7 +224,7 @@ def test_both_directions_of_the_ports_are_queued_and_nothing_else(
 
 
 @pytest.mark.parametrize("bypass", [False, True])
-def test_without_a_monitor_packets_are_dropped_or_pass_as_chosen(path: Path, bypass: bool) -> None:
+def test_without_a_monitor_packets_are_dropped_or_pass_as_chosen(path: Route, bypass: bool) -> None:
     done = applied(path.gateway, "--backend", "iptables", "--bypass" if bypass else "--no-bypass")
     assert ("passes unseen" if bypass else "is dropped") in done.stderr
     with path.datagram("forward", 4, b"OPTIONS") as receiver:
@@ -280,7 +243,7 @@ def test_without_a_monitor_packets_are_dropped_or_pass_as_chosen(path: Path, byp
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_what_the_host_sends_itself_is_queued_whole_if_asked(
-    path: Path, queue: Queue, family: Family
+    path: Route, queue: Queue, family: Family
 ) -> None:
     applied(path.gateway, "--backend", "iptables", "--hook", "all")
     with (
@@ -294,7 +257,7 @@ def test_what_the_host_sends_itself_is_queued_whole_if_asked(
         assert receiver.recv(65535) == BIG
 
 
-def test_apply_is_idempotent_and_replaces_what_it_finds(path: Path, queue: Queue) -> None:
+def test_apply_is_idempotent_and_replaces_what_it_finds(path: Route, queue: Queue) -> None:
     applied(path.gateway, "--backend", "iptables")
     once = listing(path.gateway)
     done = applied(path.gateway, "--backend", "iptables")
@@ -309,7 +272,7 @@ def test_apply_is_idempotent_and_replaces_what_it_finds(path: Path, queue: Queue
 
 
 @pytest.mark.parametrize("backend", ["iptables", "nft"])
-def test_remove_restores_the_listing(path: Path, queue: Queue, backend: str) -> None:
+def test_remove_restores_the_listing(path: Route, queue: Queue, backend: str) -> None:
     gateway = path.gateway
     gateway.run("iptables", "-A", "INPUT", "-p", "tcp", "--dport", "22", "-j", "ACCEPT")
     for chain in ("INPUT", "FORWARD"):
@@ -327,14 +290,14 @@ def test_remove_restores_the_listing(path: Path, queue: Queue, backend: str) -> 
     assert rules(gateway, "remove").stdout == "There were no rules to remove.\n"
 
 
-def test_apply_removes_what_the_other_backend_left(path: Path, queue: Queue) -> None:
+def test_apply_removes_what_the_other_backend_left(path: Route, queue: Queue) -> None:
     script = Ruleset().nft().replace("queue num 0", "accept")
     path.gateway.run("sh", "-c", f"nft -f - <<'END'\n{script}END")
     applied(path.gateway, "--backend", "iptables")
     assert "replay_monitor" not in listing(path.gateway)
 
 
-def test_a_set_that_is_refused_changes_nothing(path: Path) -> None:
+def test_a_set_that_is_refused_changes_nothing(path: Route) -> None:
     path.gateway.run("iptables", "-t", "security", "-N", "REPLAY_MONITOR")
     path.gateway.run("iptables", "-t", "security", "-A", "OUTPUT", "-g", "REPLAY_MONITOR")
     before = listing(path.gateway)
