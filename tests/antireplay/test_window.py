@@ -22,7 +22,7 @@ def window(*transactions: Transaction, every: int = 0) -> Window:
 
 
 def place(made: Window, now: Transaction, at: int = 0, pending: int | None = None) -> str:
-    return made.place(now, at, pending, None).value
+    return str(made.place(now, at, pending, None))
 
 
 class TestNumbers:
