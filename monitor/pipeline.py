@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from monitor.antireplay.fingerprint import spi
 from monitor.antireplay.policy import Policy, Remedy
@@ -61,8 +61,7 @@ class Policies(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """Private-key work that some message waits for."""
 
     number: int
@@ -70,8 +69,7 @@ class Ask:
     request: UnwrapRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A frame whose messages are all ruled on, and everything accepted in it committed."""
 
     frame: int

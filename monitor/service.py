@@ -11,7 +11,7 @@ import selectors
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from monitor.antireplay.ruling import Verdict
@@ -445,7 +445,7 @@ class Service:
 
 def _refused(settled: Settled) -> Settled:
     """The same, denied and to be dropped."""
-    return replace(settled, verdict=Verdict.DENY, denials=())
+    return settled._replace(verdict=Verdict.DENY, denials=())
 
 
 def _ruling(records: Sequence[Record]) -> RulingRecord | None:

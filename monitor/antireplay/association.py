@@ -1,9 +1,8 @@
 """Associations: what is known of a fingerprint, the security association of RFC 4301 §4.4.2."""
 
-import json
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
+from monitor import compact_json
 from monitor.antireplay.observation import Endpoint, Observation, Tier
 from monitor.antireplay.table import StoreError
 from monitor.antireplay.window import Seen, Window
@@ -113,8 +112,7 @@ class Leg(NamedTuple):
         return not seen.dialog.others or peer in seen.dialog.others
 
 
-@dataclass(frozen=True, slots=True)
-class Association:
+class Association(NamedTuple):
     """What is known of a fingerprint."""
 
     tier: Tier
@@ -138,8 +136,8 @@ class Association:
     def with_leg(self, leg: Leg, instead_of: Leg | None = None) -> Self:
         """The association with one leg replaced, or added."""
         if instead_of is None:
-            return replace(self, legs=(*self.legs, leg))
-        return replace(self, legs=tuple(leg if each is instead_of else each for each in self.legs))
+            return self._replace(legs=(*self.legs, leg))
+        return self._replace(legs=tuple(leg if each is instead_of else each for each in self.legs))
 
     def encode(self) -> bytes:
         """The record for the store."""
@@ -159,7 +157,7 @@ class Association:
             for leg in self.legs
         ]
         items = [VERSION, self.tier.value, legs, int(self.paired), self.held.decode("ascii")]
-        return _encode(items).encode()
+        return compact_json.encode(items).encode()
 
     @classmethod
     def decode(cls, record: bytes) -> Self:
@@ -168,15 +166,12 @@ class Association:
         :raises RecordError: it is not one of this version.
         """
         try:
-            version, tier, legs, paired, held = json.loads(record)
+            version, tier, legs, paired, held = compact_json.decode(record)
             if version not in range(1, VERSION + 1):
                 raise RecordError(f"association record of version {version}, this program reads {VERSION}")
             return cls(Tier(tier), tuple(map(_leg, legs)), bool(paired), held.encode("ascii"))
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise RecordError(f"association record cannot be read: {error}") from None
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def _plain(window: Window) -> list[Any]:

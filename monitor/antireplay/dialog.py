@@ -5,11 +5,10 @@ offer's key. It is made by the first accepted message that bears key material an
 Only parties at an address bound to the dialog can change it: whoever else sends a BYE ends nothing.
 """
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from monitor import compact_json
 from monitor.antireplay.association import CALL_ID_SHOWN, RecordError
 from monitor.antireplay.observation import DialogView, T, is_tagged
 from monitor.antireplay.policy import Policy
@@ -27,8 +26,7 @@ RETRIED = frozenset({401, 407, 422, 491})
 """Final responses that ask for another try and so end nothing (RFC 3261 §22.2, RFC 4028 §6, §14.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One SIP message as a dialog sees it."""
 
     method: str
@@ -52,8 +50,7 @@ class Event:
     """The message bore key material that a party of this dialog has used in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(NamedTuple):
     """The last INVITE of one party, and the ways it took: behind a proxy it may be seen on several.
 
     Where a proxy's both sides are seen, what lies behind it is no way of its own: how the INVITE ends is what
@@ -73,20 +70,20 @@ class Invite:
             return self
         refused = all(end >= 300 for _, end in self.ways)
         closed = None if refused else self.closed
-        return replace(self, closed=closed, ways=(*self.ways, (event.branch, OPEN)))
+        return self._replace(closed=closed, ways=(*self.ways, (event.branch, OPEN)))
 
     def cancelled(self, branch: int) -> Self:
         """After a CANCEL, which has the branch of its INVITE (RFC 3261 §9.1)."""
-        return replace(self, ways=self._with(branch, CANCELLED))
+        return self._replace(ways=self._with(branch, CANCELLED))
 
     def answered(self, event: Event, status: int) -> Self:
         """After a response."""
         invite = self.on(event)
         if status < 200:
             return invite
-        invite = replace(invite, ways=invite._with(event.branch, status))
+        invite = invite._replace(ways=invite._with(event.branch, status))
         over = status < 300 or all(end >= 200 for _, end in invite.ways)
-        return replace(invite, closed=event.time) if over and invite.closed is None else invite
+        return invite._replace(closed=event.time) if over and invite.closed is None else invite
 
     @property
     def failed(self) -> bool:
@@ -97,8 +94,7 @@ class Invite:
         return tuple((way, end if way == branch and was < 200 else was) for way, was in self.ways)
 
 
-@dataclass(frozen=True, slots=True)
-class Dialog:
+class Dialog(NamedTuple):
     """What one initial requester opened under one Call-ID."""
 
     call_id: str
@@ -180,7 +176,7 @@ class Dialog:
         for address in addresses:
             if address not in bound and len(bound) < MAX_BOUND:
                 bound = (*bound, address)
-        return self if bound is self.bound else replace(self, bound=bound)
+        return self if bound is self.bound else self._replace(bound=bound)
 
     def _request(self, event: Event) -> Self:
         other = event.responder if event.requester == self.initiator else event.requester
@@ -194,7 +190,7 @@ class Dialog:
         elif event.method == "CANCEL" and event.cseq == self.initial:
             return dialog._cancel(event)
         if other is not None and not dialog.others:
-            dialog = replace(dialog, others=(other,))
+            dialog = dialog._replace(others=(other,))
         return dialog
 
     def _response(self, event: Event, status: int) -> Self:
@@ -203,7 +199,7 @@ class Dialog:
         dialog = self
         other = event.responder if event.requester == self.initiator else event.requester
         if status < 300 and other is not None and other not in self.others and len(self.others) < MAX_OTHERS:
-            dialog = replace(dialog, others=(*dialog.others, other))
+            dialog = dialog._replace(others=(*dialog.others, other))
         invite = dict(dialog.invites).get(event.requester)
         if invite is not None and event.cseq < invite.cseq:
             return dialog
@@ -222,12 +218,12 @@ class Dialog:
         if other in self.others and other not in takers:
             takers = (*takers, other)
         accepted = time if self.accepted is None else self.accepted
-        return replace(self, confirmed=True, failed=None, accepted=accepted, takers=takers)
+        return self._replace(confirmed=True, failed=None, accepted=accepted, takers=takers)
 
     def _end(self, other: str, time: int) -> Self:
         if other in dict(self.ended):
             return self
-        return replace(self, ended=(*self.ended[-MAX_OTHERS + 1 :], (other, time)))
+        return self._replace(ended=(*self.ended[-MAX_OTHERS + 1 :], (other, time)))
 
     def _invite(self, event: Event, before: Invite | None) -> Self:
         """After an INVITE, or a copy of it that went another way."""
@@ -237,7 +233,7 @@ class Dialog:
         dialog = self._with_invite(event.requester, invite)
         if event.responder is not None:
             return dialog
-        return replace(dialog, initial=event.cseq)._weigh(invite, event.time)
+        return dialog._replace(initial=event.cseq)._weigh(invite, event.time)
 
     def _cancel(self, event: Event) -> Self:
         invite = dict(self.invites).get(event.requester)
@@ -251,12 +247,12 @@ class Dialog:
         if self.confirmed:
             return self
         if invite.failed:
-            return replace(self, failed=time if self.failed is None else self.failed)
-        return replace(self, failed=None) if self.failed is not None and time - self.failed <= T else self
+            return self._replace(failed=time if self.failed is None else self.failed)
+        return self._replace(failed=None) if self.failed is not None and time - self.failed <= T else self
 
     def _with_invite(self, requester: str, invite: Invite) -> Self:
         kept = [(party, each) for party, each in self.invites if party != requester]
-        return replace(self, invites=(*kept[-MAX_OTHERS:], (requester, invite)))
+        return self._replace(invites=(*kept[-MAX_OTHERS:], (requester, invite)))
 
     def encode(self) -> bytes:
         """The record for the store."""
@@ -275,7 +271,7 @@ class Dialog:
             self.accepted,
             self.takers,
         ]
-        return _encode(items).encode()
+        return compact_json.encode(items).encode()
 
     @classmethod
     def decode(cls, record: bytes) -> Self:
@@ -284,7 +280,7 @@ class Dialog:
         :raises RecordError: it is not one of this version.
         """
         try:
-            return cls._from(json.loads(record))
+            return cls._from(compact_json.decode(record))
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise RecordError(f"dialog record cannot be read: {error}") from None
 
@@ -311,6 +307,3 @@ class Dialog:
 
 def _invite(cseq: int, closed: int | None, ways: Iterable[tuple[int, int]] = ()) -> Invite:
     return Invite(cseq, closed, tuple((branch, end) for branch, end in ways))
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode

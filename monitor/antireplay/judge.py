@@ -5,7 +5,6 @@ selector, the CSeq numbers the sequence numbers of the anti-replay window (RFC 4
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from monitor.antireplay.association import MAX_LEGS, Association, Leg
 from monitor.antireplay.observation import Observation, T, Tier
@@ -150,7 +149,7 @@ def _relayed(association: Association, seen: Observation, policy: Policy) -> Ass
         origin = association.first
         new = not (origin.sender == seen.sender and origin.same_dialog(seen) and origin.source == seen.source)
         if new and seen.hop in origin.destinations and seen.time - origin.first <= T:
-            return replace(association.with_leg(Leg.of(seen)), paired=True)
+            return association.with_leg(Leg.of(seen))._replace(paired=True)
     return None
 
 

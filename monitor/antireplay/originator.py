@@ -4,18 +4,16 @@ The signer's certificate names the originator, else the address-of-record of the
 the key. The binding lasts until the originator has been silent from its source for the policy's time.
 """
 
-import json
-from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
+from monitor import compact_json
 from monitor.antireplay.association import RecordError
 from monitor.antireplay.policy import Policy
 
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Originator:
+class Originator(NamedTuple):
     """The source that an originator is bound to."""
 
     source: bytes
@@ -25,7 +23,7 @@ class Originator:
 
     def encode(self) -> bytes:
         """The record for the store."""
-        return json.dumps([VERSION, "originator", self.source.hex(), self.last]).encode()
+        return compact_json.encode([VERSION, "originator", self.source.hex(), self.last]).encode()
 
     @classmethod
     def decode(cls, record: bytes) -> Self:
@@ -34,7 +32,7 @@ class Originator:
         :raises RecordError: it is not one of this version.
         """
         try:
-            version, kind, source, last = json.loads(record)
+            version, kind, source, last = compact_json.decode(record)
             if (version, kind) != (VERSION, "originator"):
                 raise RecordError(f"originator record of version {version}, this program reads {VERSION}")
             return cls(bytes.fromhex(source), last)
@@ -53,5 +51,5 @@ def hear(
     if originator is None or moved or time - originator.last > policy.originator_silence:
         return False, Originator(source, time)
     if policy.same_source(originator.source, source):
-        return False, replace(originator, last=max(originator.last, time))
+        return False, originator._replace(last=max(originator.last, time))
     return True, originator

@@ -1,7 +1,8 @@
 """The security association database (RFC 4301 §4.4.2): a message's fingerprints judged together and kept."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from monitor.antireplay.association import Association
 from monitor.antireplay.dialog import Dialog, Event
@@ -29,8 +30,7 @@ MAX_TRIES = 8
 """Times a message is judged anew because another monitor on a shared store was faster."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What a message says of its call, hop and time."""
 
     call_id: str
@@ -130,8 +130,7 @@ def address_of_record(uri: str) -> str:
     return f"{user.partition(';')[0].partition(':')[0]}@{host}" if user else host
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One fingerprint in a message."""
 
     fingerprint: bytes
@@ -139,8 +138,7 @@ class Sighting:
     endpoints: tuple[Endpoint, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """All that a message is judged by."""
 
     sightings: tuple[Sighting, ...]
@@ -154,8 +152,7 @@ class Evidence:
     """By content fingerprint: what the envelope held, encoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A ruling, and what is to be kept of it."""
 
     ruling: Ruling
@@ -220,7 +217,7 @@ class AssociationDatabase:
             known = known or _of_a_party(before, seen, dialog, policy)
             if after is not None and not ruling.reason.denies:
                 if sighting.fingerprint in held:
-                    after = replace(after, held=held[sighting.fingerprint])
+                    after = after._replace(held=held[sighting.fingerprint])
                 changes.append(Change(sighting.fingerprint, record, after.encode(), expires))
         ruling = worst(rulings)
         if not ruling.reason.denies:

@@ -4,10 +4,10 @@ A valid certificate is no proof: an authority may have been fooled, or there is 
 is what a person would want to look at (RFC 3261 §23.2 has the user agent notify its user).
 """
 
-import json
 from dataclasses import dataclass
 from typing import Self
 
+from monitor import compact_json
 from monitor.antireplay.association import RecordError
 
 VERSION = 1
@@ -26,7 +26,7 @@ class Signer:
 
     def encode(self) -> bytes:
         """The record for the store."""
-        return json.dumps([VERSION, "signer", self.certificates]).encode()
+        return compact_json.encode([VERSION, "signer", self.certificates]).encode()
 
     @classmethod
     def decode(cls, record: bytes) -> Self:
@@ -35,7 +35,7 @@ class Signer:
         :raises RecordError: it is not one of this version.
         """
         try:
-            version, kind, certificates = json.loads(record)
+            version, kind, certificates = compact_json.decode(record)
             if (version, kind) != (VERSION, "signer"):
                 raise RecordError(f"signer record of version {version}, this program reads {VERSION}")
             return cls(tuple(map(str, certificates)))

@@ -1,6 +1,5 @@
 """Events: rulings and exceptions as JSON Lines for machines, and as lines of a log for people."""
 
-import json
 import logging
 import os
 import select
@@ -11,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from monitor import compact_json
 from monitor.antireplay.ruling import Verdict
 from monitor.exceptions import Outcome
 from monitor.record import Record, RulingRecord
@@ -50,7 +50,7 @@ class EventFile:
 
     def write(self, records: Iterable[Record] = ()) -> None:
         """Append what waits and ``records``, in one write where that is possible."""
-        lines = [json.dumps(self._form(record.document())).encode() + b"\n" for record in records]
+        lines = [compact_json.encode(self._form(record.document())).encode() + b"\n" for record in records]
         if len(self._backlog) > BACKLOG:
             self.lost += len(lines)
             lines.clear()

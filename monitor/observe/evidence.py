@@ -3,7 +3,6 @@
 import base64
 import fcntl
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from monitor import private_file
+from monitor import compact_json, private_file
 from monitor.exhibit import Exhibit
 from monitor.observe import entry
 from monitor.observe.audit import genuine
@@ -65,7 +64,7 @@ def _load(path: Path) -> Ed25519PrivateKey:
 def encode(exhibit: Exhibit, before: Head, key: Ed25519PrivateKey) -> tuple[bytes, Head]:
     """The line of an exhibit that follows ``before``, and the head that it makes."""
     index = before.index + 1
-    octets = _encode(_document(exhibit, index, before.hash)).encode("ascii")
+    octets = compact_json.encode(_document(exhibit, index, before.hash)).encode("ascii")
     digest = hashlib.sha256(octets).hexdigest()
     head = Head(index, digest, key.sign(entry.signed_text(digest)))
     return entry.encode(octets, head), head
@@ -95,9 +94,6 @@ def _document(exhibit: Exhibit, index: int, previous: str) -> dict[str, Any]:
 
 def _base64(octets: bytes) -> str:
     return base64.b64encode(octets).decode("ascii")
-
-
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """MIME entities of SIP bodies (RFC 2045, RFC 2046, RFC 5621): split by ourselves, bounded."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from monitor.exceptions import ExceptionName, Report
 from monitor.sip import coding, header, message
@@ -24,8 +24,7 @@ _DASHES = re.compile(rb"[\r\n]--([^\r\n]+)")
 _LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(NamedTuple):
     """A body or body part."""
 
     media_type: str

@@ -1,8 +1,7 @@
 """Key material in session descriptions: SDES (RFC 4568) and MIKEY blobs (RFC 4567)."""
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from monitor.exceptions import ExceptionName, Report
 from monitor.sip.coding import base64_readings
@@ -44,8 +43,7 @@ MAX_LINE_KEYS = 64
 """Keys in one attribute line."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyMaterial:
+class KeyMaterial(NamedTuple):
     """One thing that must be used once, where it stood, and the media it protects."""
 
     octets: bytes

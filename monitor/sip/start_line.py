@@ -1,7 +1,7 @@
 """Start lines (RFC 3261 §7.1, §7.2): what tells SIP from everything else on the wire."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from monitor.exceptions import ExceptionName
 from monitor.sip.error import SipError
@@ -46,8 +46,7 @@ BLANK = b"\r\n\t \0"
 _STATUS_DIGITS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class StartLine:
+class StartLine(NamedTuple):
     """What a start line says."""
 
     method: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from monitor.antireplay.observation import Tier
 from monitor.antireplay.policy import Policy
@@ -20,8 +21,7 @@ class Denied(Exception):  # noqa: N818  (no error: it ends a case)
     """Ends a case: an exception whose outcome is to deny. Caught by the engine, and by nobody else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(NamedTuple):
     """One exception of a case with its outcome."""
 
     name: ExceptionName

@@ -1,9 +1,9 @@
 """Anti-replay: both tiers of fingerprints, and the judgement over them."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from monitor import compact_json
 from monitor.antireplay.observation import Tier
 from monitor.antireplay.sad import Evidence, Sighting
 from monitor.cms.enveloped import EnvelopedData
@@ -110,12 +110,12 @@ class Judge:
 def remember(sightings: list[Sighting], case: Case) -> bytes:
     """What an envelope held, for its association."""
     found = [[each.fingerprint.hex(), each.tier.value, each.endpoints] for each in sightings]
-    return json.dumps([found, case.duplicate_key, case.signer]).encode("ascii")
+    return compact_json.encode([found, case.duplicate_key, case.signer]).encode("ascii")
 
 
 def recall(held: bytes, case: Case, within: bytes | None) -> None:
     """Add what a known envelope held to a case."""
-    found, duplicate_key, signer = json.loads(held)
+    found, duplicate_key, signer = compact_json.decode(held)
     case.duplicate_key |= duplicate_key
     case.signer = case.signer or signer
     if within is not None:

@@ -1,7 +1,6 @@
 """Compression: Content-Encoding (RFC 3261 §20.12) and CompressedData (RFC 3274), both bounded."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from monitor.cms.content import CompressedData
@@ -58,7 +57,7 @@ def _decoded(entity: Entity, case: Case) -> Entity:
         except SipError as error:
             case.report(error.name, error.detail)
     headers = tuple(header for header in entity.headers if header[0] != "content-encoding")
-    return replace(entity, headers=headers, content=content)
+    return entity._replace(headers=headers, content=content)
 
 
 TOOLS: dict[str, type[Any]] = {"compression": Compression}
