@@ -57,7 +57,7 @@ class Fate:
     already, and needs earlier ones to read them."""
     turns: int = 0
     """Frames denied for it that bring nothing before it."""
-    frames: list[Carrier] = field(default_factory=list)
+    frames: dict[Carrier, None] = field(default_factory=dict)
     """Those that wait for it, or have its octets again."""
 
     def bind(self, frame: Carrier) -> None:
@@ -72,7 +72,7 @@ class Fate:
                 frame.denials.append(self.denial)
         elif not self.decided and frame not in self.frames:
             frame.waiting += 1
-            self.frames.append(frame)
+            self.frames[frame] = None
 
     def decide(self, denied: bool, denial: Denial | None = None) -> None:
         """Settle it for all frames that share it."""
