@@ -26,6 +26,8 @@ class FairQueue:
         """How many wait or are under way, by source."""
         self._under_way: dict[int, bytes] = {}
         """Number to source."""
+        self._by_count: list[dict[bytes, None]] = [{}]
+        """The sources with so many requests that wait. The last one is not empty, unless it is the first."""
 
     def __len__(self) -> int:
         """Requests that wait or are under way."""
@@ -46,13 +48,13 @@ class FairQueue:
         if pending >= self._source_limit:
             return number
         if len(self) >= self._limit:
-            longest = max(self._waiting, key=lambda each: len(self._waiting[each]), default=source)
-            if len(self._waiting.get(longest, ())) <= len(self._waiting.get(source, ())) + 1:
+            most = len(self._by_count) - 1
+            if most <= len(self._waiting.get(source, ())) + 1:
                 return number
-            displaced = self._drop_last(longest)
+            displaced = self._drop_last(next(iter(self._by_count[most])))
         self._pending[source] = self._pending.get(source, 0) + 1
         self._waiting.setdefault(source, deque()).append((number, packet))
-        self._waiting_count += 1
+        self._counted(source, 1)
         return displaced
 
     def peek(self) -> bytes | None:
@@ -65,7 +67,7 @@ class FairQueue:
         """The next request is under way; its source goes to the end of the line."""
         source, queue = next(iter(self._waiting.items()))
         number, _ = queue.popleft()
-        self._waiting_count -= 1
+        self._counted(source, -1)
         self._under_way[number] = source
         del self._waiting[source]
         if queue:
@@ -82,13 +84,26 @@ class FairQueue:
         self._waiting.clear()
         self._pending.clear()
         self._waiting_count = 0
+        self._by_count = [{}]
         return numbers
 
     def _drop_last(self, source: bytes) -> int:
         number, _ = self._waiting[source].pop()
-        self._waiting_count -= 1
+        self._counted(source, -1)
         self._settle(source)
         return number
+
+    def _counted(self, source: bytes, change: int) -> None:
+        """Keep count of a source of which one request more, or one less, waits now."""
+        self._waiting_count += change
+        now, by_count = len(self._waiting[source]), self._by_count
+        by_count[now - change].pop(source, None)
+        if now == len(by_count):
+            by_count.append({})
+        if now:
+            by_count[now][source] = None
+        while len(by_count) > 1 and not by_count[-1]:
+            by_count.pop()
 
     def _settle(self, source: bytes) -> None:
         left = self._pending[source] - 1

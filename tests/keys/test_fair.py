@@ -1,6 +1,7 @@
 """Fair turns: no source waits for another's crowd, and no crowd keeps a source out."""
 
 import random
+from collections import Counter
 
 from monitor.keys.fair import FairQueue
 
@@ -98,3 +99,23 @@ def test_no_request_is_lost_or_served_twice() -> None:
         queue.end(number)
     taken += served(queue)
     assert sorted([*taken, *refused]) == list(range(2000))
+
+
+def test_who_makes_room_has_most_waiting() -> None:
+    chance, queue = random.Random(11), FairQueue(40, 30)
+    waiting: dict[int, bytes] = {}
+    for number in range(3000):
+        source = bytes((min(9, int(chance.expovariate(0.4))),)) * 4
+        counts = Counter(waiting.values())
+        gone = queue.put(source, number, str(number).encode())
+        if gone is not None and gone != number:
+            assert counts[waiting.pop(gone)] == max(counts.values()) > counts[source] + 1
+        if gone != number:
+            waiting[number] = source
+        if chance.random() < 0.2 and (packet := queue.peek()) is not None:
+            queue.begin()
+            del waiting[int(packet)]
+            queue.end(int(packet))
+        if chance.random() < 0.002:
+            assert sorted(queue.clear()) == sorted(waiting)
+            waiting.clear()
