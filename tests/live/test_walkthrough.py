@@ -98,7 +98,7 @@ def walk(found: list[tuple[str, str]], clone: Path, *prefix: str, before: str = 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout
     printed = done.stdout.split(MARK)[1:]
