@@ -70,7 +70,7 @@ class Invite(NamedTuple):
             return self
         refused = all(end >= 300 for _, end in self.ways)
         closed = None if refused else self.closed
-        return self._replace(closed=closed, ways=(*self.ways, (event.branch, OPEN)))
+        return type(self)(self.cseq, closed, (*self.ways, (event.branch, OPEN)))
 
     def cancelled(self, branch: int) -> Self:
         """After a CANCEL, which has the branch of its INVITE (RFC 3261 §9.1)."""
@@ -230,10 +230,9 @@ class Dialog(NamedTuple):
         if before is None or event.cseq > before.cseq:
             before = Invite(event.cseq)
         invite = before.on(event)
-        dialog = self._with_invite(event.requester, invite)
         if event.responder is not None:
-            return dialog
-        return dialog._replace(initial=event.cseq)._weigh(invite, event.time)
+            return self._with_invite(event.requester, invite)
+        return self._with_invite(event.requester, invite, event.cseq)._weigh(invite, event.time)
 
     def _cancel(self, event: Event) -> Self:
         invite = dict(self.invites).get(event.requester)
@@ -250,9 +249,10 @@ class Dialog(NamedTuple):
             return self._replace(failed=time if self.failed is None else self.failed)
         return self._replace(failed=None) if self.failed is not None and time - self.failed <= T else self
 
-    def _with_invite(self, requester: str, invite: Invite) -> Self:
+    def _with_invite(self, requester: str, invite: Invite, initial: int | None = None) -> Self:
         kept = [(party, each) for party, each in self.invites if party != requester]
-        return self._replace(invites=(*kept[-MAX_OTHERS:], (requester, invite)))
+        initial = self.initial if initial is None else initial
+        return self._replace(initial=initial, invites=(*kept[-MAX_OTHERS:], (requester, invite)))
 
     def encode(self) -> bytes:
         """The record for the store."""

@@ -56,6 +56,8 @@ def worst(rulings: Iterable[Ruling]) -> Ruling:
     :raises ValueError: there is none.
     """
     rulings = list(rulings)
+    if len(rulings) == 1:
+        return rulings[0]
     denials = [ruling.reason for ruling in rulings if ruling.reason.denies]
     reason = min(denials, key=_rank) if denials else max((ruling.reason for ruling in rulings), key=_rank)
     alerts = tuple(dict.fromkeys(alert for ruling in rulings for alert in ruling.alerts))

@@ -233,8 +233,9 @@ class AssociationDatabase:
         if evidence.certified:
             ruling, change = _with_signer(ruling, evidence.certified, keys[-1], records[-1], expires)
             changes.append(change)
-        dialog = dialog or Dialog.opened_by(facts.event(True), facts.call_id)
-        followed = dialog.after(facts.event(known), policy)
+        event = facts.event(known)
+        dialog = dialog or Dialog.opened_by(event, facts.call_id)
+        followed = dialog.after(event, policy)
         changes.append(Change(dialog_key, dialog_record, followed.encode(), expires))
         return Decision(ruling, tuple(changes))
 

@@ -47,8 +47,8 @@ def body(message: Message, report: Report) -> Entity | None:
     """The body of a message as an entity, None where it has none."""
     if not message.body.strip():
         return None
-    headers = tuple(field for field in message.headers if field[0].startswith("content-"))
-    if not any(name == "content-type" for name, _ in headers):
+    headers = tuple([field for field in message.headers if field[0].startswith("content-")])
+    if "content-type" not in dict(headers):
         report(ExceptionName.MALFORMED, "body without Content-Type")
     return _entity(headers, message.body, message.body, report)
 

@@ -49,13 +49,15 @@ class _Description:
         self._media: list[tuple[int, bytes | None]] = []
 
     def read(self, content: bytes) -> tuple[KeyMaterial, ...]:
-        lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n", MAX_LINES)
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = content.split(b"\n", MAX_LINES)
         if len(lines) > MAX_LINES:
             self._report(ExceptionName.LIMIT, f"session description of more than {MAX_LINES} lines")
-        for line in lines[:MAX_LINES]:
+            lines.pop()
+        for line, lowered in zip(lines, content.lower().split(b"\n", MAX_LINES), strict=False):
             kind = line[:2]
             if kind == b"a=":
-                if _may_bear_key(line.lower()):
+                if b"crypto" in lowered or b"inline" in lowered or b"key-mgmt" in lowered:
                     self._attribute(line[2:])
             elif kind == b"m=":
                 self._media_line(line[2:])

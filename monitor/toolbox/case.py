@@ -15,6 +15,8 @@ from monitor.toolbox.layer import Service
 
 MAX_SIGHTINGS = 256
 """Fingerprints of one message."""
+MAX_RAISED = 16
+"""Exceptions that are told of one message, each once; further ones that do not deny are not."""
 
 
 class Denied(Exception):  # noqa: N818  (no error: it ends a case)
@@ -74,7 +76,9 @@ class Case:
         :raises Denied: its outcome is to deny.
         """
         outcome = (self.meanings or {}).get(name) or self.policy.outcomes[name]
-        self.raised.append(Raised(name, outcome, detail))
+        raised = Raised(name, outcome, detail)
+        if outcome is Outcome.DENY or (len(self.raised) < MAX_RAISED and raised not in self.raised):
+            self.raised.append(raised)
         if outcome is Outcome.DENY:
             self.denied = True
             raise Denied

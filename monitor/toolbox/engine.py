@@ -56,6 +56,8 @@ class Compiled:
         :param blind: the layer is an envelope that nobody here can look into.
         :raises Denied: a service is missing, and the policy denies that.
         """
+        if not self.template.required:
+            return
         lacking = self.template.required - layer.place.services
         if blind:
             lacking -= {Service.CONFIDENTIALITY}
@@ -141,6 +143,8 @@ class Engine:
         compiled.demand(layer, case, found, blind)
         if opened and within is not None:
             case.held.setdefault(within, [])
+        if not (entities or typed) and layer.kind is not Kind.SIGNED:
+            return []
         services = layer.place.services | case.provided
         place = Place(layer.place.depth + 1, within, services)
         return list(_came_out(layer, entities, typed, case, place))

@@ -1,6 +1,7 @@
 """IP addresses as packed octets: 4 for IPv4, 16 for IPv6, IPv4-mapped IPv6 folded to IPv4."""
 
 import ipaddress
+import socket
 from functools import lru_cache
 
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -9,6 +10,8 @@ _MAPPED = bytes(10) + b"\xff\xff"
 @lru_cache(maxsize=65536)
 def text(packed: bytes) -> str:
     """The canonical text of a packed address (RFC 5952 for IPv6)."""
+    if len(packed) == 4:
+        return "%d.%d.%d.%d" % tuple(packed)
     return str(ipaddress.ip_address(packed))
 
 
@@ -18,7 +21,10 @@ def pack(address: str) -> bytes:
 
     :raises ValueError: it is not an address.
     """
-    return fold(ipaddress.ip_address(address.strip("[]")).packed)
+    try:
+        return socket.inet_pton(socket.AF_INET, address)  # a tenth of the time, and the usual case
+    except (OSError, UnicodeEncodeError):
+        return fold(ipaddress.ip_address(address.strip("[]")).packed)
 
 
 def fold(packed: bytes) -> bytes:
