@@ -11,7 +11,7 @@ _MAPPED = bytes(10) + b"\xff\xff"
 def text(packed: bytes) -> str:
     """The canonical text of a packed address (RFC 5952 for IPv6)."""
     if len(packed) == 4:
-        return "%d.%d.%d.%d" % tuple(packed)
+        return ".".join(map(str, packed))
     return str(ipaddress.ip_address(packed))
 
 
