@@ -12,7 +12,7 @@ from monitor.antireplay.ruling import Reason, Verdict
 from monitor.antireplay.table import StoreError
 from monitor.assembly import REPLAY_SECRET, assemble
 from monitor.config.selector import PolicyList
-from monitor.exceptions import ExceptionName
+from monitor.exceptions import ExceptionName, Outcome
 from monitor.keys.request import UnwrapAnswer
 from monitor.keys.ring import KeyRing, load
 from monitor.pipeline import Pipeline, Settled
@@ -20,6 +20,7 @@ from monitor.record import ExceptionRecord, RulingRecord
 from monitor.simulate.cms import envelope, signature
 from monitor.simulate.keyring import load as load_identities
 from monitor.store.memory import MemoryStore
+from monitor.toolbox.case import MAX_RAISED
 
 BOB, ALICE, CHARLES = "192.0.2.5", "192.0.2.1", "192.0.2.66"
 K, L = "A" * 40, "B" * 40
@@ -154,6 +155,19 @@ class TestStreams:
         assert core.feed(tape.frame(tcp(BOB, ALICE, 1200, message[200:]))) is Verdict.ACCEPT
         assert core.feed(tape.frame(tcp(BOB, ALICE, 1000, message[:200]))) is None
         assert told(core.settle()) == [(3, "accept", "first-use")]
+
+
+@pytest.mark.parametrize(
+    "line", [b"a=crypto:", b"a=inline:", b"a=crypto:1 x inline:AA", b"a=key-mgmt:x AA@A"]
+)
+def test_one_datagram_is_told_of_in_few_records(line: bytes) -> None:
+    """Each would be an event, with the Call-ID and the start line of the message."""
+    body = sdp(K) + b"".join(b"%s%d\r\n" % (line, number) for number in range(1000))
+    core, tape = pipeline(outcomes=dict.fromkeys(ExceptionName, Outcome.ALERT)), Tape()
+    core.feed(tape.frame(udp(BOB, ALICE, invite(body))))
+    (settled,) = core.settle()
+    assert 1 < len(settled.records) <= MAX_RAISED + 1
+    assert len(set(settled.records)) == len(settled.records)
 
 
 def test_methods_of_strangers_are_counted_together() -> None:
