@@ -44,7 +44,7 @@ from monitor.observe.certificates import expiries
 from monitor.observe.entry import EvidenceError
 from monitor.observe.events import EventFile, Teller
 from monitor.observe.evidence import EvidenceLog, signing_key
-from monitor.observe.exposition import Exporter
+from monitor.observe.exporter import Exporter
 from monitor.observe.metrics import Metrics
 from monitor.observe.notify import Notifier
 from monitor.observe.recent import Recent

@@ -1,4 +1,4 @@
-"""The metrics in Prometheus' exposition format: the table of them, ``/metrics`` over HTTP, their reference.
+"""The metrics in Prometheus' exposition format: the table of them, and their reference.
 
 ``python -m monitor.observe.exposition`` prints the reference.
 """
@@ -7,16 +7,13 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from threading import Thread
 from typing import Literal
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -404,28 +401,6 @@ def registry(metrics: Metrics) -> CollectorRegistry:
     PlatformCollector(registry=made)
     GCCollector(registry=made)
     return made
-
-
-class Exporter:
-    """``/metrics`` over HTTP, from a thread of its own.
-
-    :raises OSError: the address or port cannot be had.
-    """
-
-    def __init__(self, metrics: Metrics, address: str, port: int) -> None:
-        started: tuple[WSGIServer, Thread] = start_http_server(port, address, registry(metrics))
-        self._server, self._thread = started
-
-    @property
-    def port(self) -> int:
-        """The port listened on, also where 0 was asked for."""
-        return self._server.server_port
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def reference() -> str:

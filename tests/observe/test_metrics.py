@@ -1,8 +1,11 @@
 """What is counted, and how Prometheus sees it."""
 
 import re
+import socket
+import threading
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +21,8 @@ from prometheus_client.samples import Sample
 from monitor.antireplay.ruling import Reason
 from monitor.capture.nfqueue import Statistics
 from monitor.exceptions import ExceptionName, Outcome
-from monitor.observe.exposition import FAMILIES, Exporter, reference, registry
+from monitor.observe.exporter import MAX_CLIENTS, Exporter
+from monitor.observe.exposition import FAMILIES, reference, registry
 from monitor.observe.metrics import ALERTS, MAX_LABEL_VALUES, Histogram, Metrics
 from monitor.record import ExceptionRecord, RulingRecord
 from monitor.wire.flow import Flow
@@ -203,6 +207,21 @@ def test_the_exporter_answers_over_http_and_lets_go_of_its_port() -> None:
     exporter.close()
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(url, timeout=5)
+
+
+def test_who_only_connects_takes_no_more_than_a_few_threads() -> None:
+    exporter = Exporter(Metrics(), "127.0.0.1", 0)
+    before = threading.active_count()
+    with ExitStack() as stack:
+        idle = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", exporter.port), timeout=10))
+            for _ in range(MAX_CLIENTS + 4)
+        ]
+        assert [channel.recv(1) for channel in idle[MAX_CLIENTS:]] == [b""] * 4, "closed at once"
+        assert threading.active_count() == before + MAX_CLIENTS
+        idle[0].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert idle[0].recv(15) == b"HTTP/1.0 200 OK"
+    exporter.close()
 
 
 def test_a_port_in_use_is_an_error_of_the_system() -> None:
