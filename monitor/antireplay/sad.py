@@ -123,8 +123,7 @@ def address_of_record(uri: str) -> str:
     if not at:
         user, host = "", rest
     host = host.partition(";")[0].partition("?")[0].lower()
-    if not host.startswith("["):
-        host = host.partition(":")[0]
+    host = f"{host.partition(']')[0]}]" if host.startswith("[") else host.partition(":")[0]
     if host == "anonymous.invalid":
         return ""
     return f"{user.partition(';')[0].partition(':')[0]}@{host}" if user else host
