@@ -227,8 +227,7 @@ class Pipeline:
         job = self._asked.pop(number, None)
         if job is not None:
             self._advance(job, answer)
-            while self._ready:
-                self._start(self._ready.popleft())
+            self._start_ready()
 
     def expire(self, now: int) -> bool:
         """Let go what has waited too long at ``now`` for the rest of a message on its stream.
@@ -260,6 +259,7 @@ class Pipeline:
 
     def settle(self) -> list[Settled]:
         """Commit, then give every frame fed so far whose messages are all ruled on, oldest first."""
+        self._start_ready()
         try:
             self._associations.store.commit()
         except StoreError as error:
@@ -463,6 +463,10 @@ class Pipeline:
             job.steps = self._engine.interpret(job.case, job.layers, job.template)
             self._advance(job, None)
 
+    def _start_ready(self) -> None:
+        while self._ready:
+            self._start(self._ready.popleft())
+
     def _advance(self, job: _Job, answer: UnwrapAnswer | None) -> None:
         """Let a job run to its end, or to its next ask."""
         assert job.steps is not None
@@ -476,6 +480,10 @@ class Pipeline:
                 job.case.report(ExceptionName.STORE_UNAVAILABLE, str(error))
             self._finish(job)
             return
+        except Exception:  # A mistake of this program: nobody is to wait for what will not end.
+            job.case.denied = True
+            self._finish(job)
+            raise
         if not job.entered:
             if self._full(job):
                 return

@@ -278,6 +278,28 @@ class TestWaiting:
         assert (last.reason, last.tiers) == (Reason.RETRANSMISSION, ("envelope", "master-key"))
 
 
+    def test_nobody_waits_for_what_a_mistake_has_ended(
+        self, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = MemoryStore()
+        core, tape = pipeline(store, ring), Tape()
+        kind = "application/pkcs7-mime"
+        for number in range(3):
+            sealed = self.sealed(K, number)
+            core.feed(tape.frame(udp(BOB, ALICE, invite(sealed, content_type=kind, cseq=number))))
+        (ask,) = core.asks()
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "read", lambda keys: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                core.answer(ask.number, ring.unwrap(ask.request))
+        assert [(each.frame, each.verdict) for each in core.settle()] == [(1, Verdict.DENY)]
+        for _ in range(2):
+            (ask,) = core.asks()
+            core.answer(ask.number, ring.unwrap(ask.request))
+        assert [each.frame for each in core.settle()] == [2, 3]
+        assert core.waiting == 0
+
+
 class TestSignatures:
     def test_one_without_what_it_covers_denies_nothing(self) -> None:
         blob = signature(b"elsewhere", load_identities(KEYS)["bob"], 1_700_000_000, detached=True)
