@@ -157,3 +157,20 @@ def test_what_is_remembered_of_wrapped_keys_is_bounded(monkeypatch: pytest.Monke
     assert watched.counts["asks"] == asks
     watched.verdict(with_last_octet(blobs[0], 1), "call-0")
     assert watched.counts["asks"] == asks + 1
+
+
+def test_nor_does_it_grow_by_envelopes_that_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each names two keys that are held, with a new wrapped key for one and the same for the other."""
+    monkeypatch.setattr(confidentiality, "MAX_REMEMBERED", 4)
+    watched, early = Watched(ROOT / "rules" / "templates" / "strict"), envelope()
+    watched.verdict(early, "call-0")
+    people = load_identities(KEYS)
+    entity = b"Content-Type: application/sdp\r\n\r\n" + sdp("A" * 40)
+    two = cms.envelope(entity, [people["alice"], people["bob"]], CHANCE)
+    for number in range(4):
+        changed = with_last_octet(with_wrapped(two, BLOCKS["another key"]()), number)
+        watched.verdict(changed, f"call-{number + 1}")
+    asks = watched.counts["asks"]
+    assert asks == 2
+    watched.verdict(with_last_octet(early, 1), "call-0")
+    assert watched.counts["asks"] == asks + 1

@@ -165,14 +165,13 @@ class Confidentiality:
 
     def _first(self, envelope: EnvelopedData, recipients: Sequence[Recipient]) -> bool:
         """Whether no wrapped key came with other content before, or with other parameters for it."""
-        content = hashlib.sha256(_encode(envelope)).digest()
+        content, first = hashlib.sha256(_encode(envelope)).digest(), True
         for recipient in recipients:
             wrapped = self._hashes.wrapped_key(self._directory.normalise(recipient))
-            if self._contents.setdefault(wrapped, content) != content:
-                return False
+            first &= self._contents.setdefault(wrapped, content) == content
         while len(self._contents) > MAX_REMEMBERED:
             del self._contents[next(iter(self._contents))]
-        return True
+        return first
 
 
 def _encode(envelope: EnvelopedData) -> bytes:
