@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from monitor.antireplay.table import StoreError
 from monitor.control import associations
@@ -17,6 +16,7 @@ from monitor.control.server import Command
 from monitor.observe.metrics import Histogram, Metrics
 from monitor.observe.recent import KEPT, Recent
 from monitor.shipped import program_version
+from monitor.store.location import public_url
 from monitor.store.managed import ManagedStore
 
 SHOWN = 5
@@ -58,7 +58,7 @@ class Answers:
         rehearsal: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._metrics, self._recent, self._store = metrics, recent, store
-        self._store_url = _without_password(store_url)
+        self._store_url = public_url(store_url)
         self._keyholder, self._keys = keyholder, keys
         self._rehearsal = rehearsal
         self._started = time.time()
@@ -181,10 +181,3 @@ def _number(parameters: Mapping[str, Any], name: str, default: int, most: int) -
     if not isinstance(value, int) or value < 0:
         raise ControlError(f"{name} is a number")
     return min(value, most)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=f"{parts.username}:***@{parts.hostname}:{parts.port or 6379}").geturl()

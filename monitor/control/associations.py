@@ -13,7 +13,7 @@ from monitor.antireplay.association import Association, RecordError
 from monitor.antireplay.fingerprint import spi
 from monitor.control.error import ControlError
 from monitor.record import seconds
-from monitor.store.managed import Entry, ManagedStore
+from monitor.store.managed import FOREVER, Entry, ManagedStore
 from monitor.wire import address
 from monitor.wire.frame import NANOSECONDS
 
@@ -94,7 +94,7 @@ def _forget(store: ManagedStore, name: str) -> dict[str, Any]:
 def _prune(store: ManagedStore, parameters: Mapping[str, Any]) -> dict[str, int]:
     """Look at the next ``PRUNE_SLICE`` records: how many expired ``before`` a time, and how many are left."""
     before = parameters.get("before", time.time())
-    if not isinstance(before, int | float):
+    if not isinstance(before, int | float) or not 0 <= before <= FOREVER / NANOSECONDS:
         raise ControlError("before is a time in seconds")
     pruned = store.prune(round(before * NANOSECONDS), PRUNE_SLICE)
     return {"pruned": pruned, "slice": PRUNE_SLICE, "records": store.count()}

@@ -101,7 +101,7 @@ class Daemon:
             metrics=self.metrics,
             recent=self.recent,
             store=self.store,
-            store_url="redis://monitor:hush@example.org:6379/0",
+            store_url="redis://monitor:hush@example.org:6379/0?password=hush",
             keyholder=self.keyholder,
             keys=3,
         )
@@ -160,7 +160,7 @@ def test_status_tells_all_that_an_operator_looks_for(
     assert status["exceptions"] == [{"exception": "malformed", "outcome": "alert", "count": 1}]
     assert status["keyholder"]["pending"] == 5
     assert status["store"]["records"] == 4
-    assert status["store"]["url"] == "redis://monitor:***@example.org:6379/0"
+    assert status["store"]["url"] == "redis://example.org:6379/0"
     assert status["latency"] == {"p50": 0.00025, "p99": 0.00025}
     assert [record["frame"] for record in status["recent"]] == [7, 7, 9]
     assert status["process"] == os.getpid()
