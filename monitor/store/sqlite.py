@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from monitor.antireplay.table import Change, StoreError
+from monitor.store.checkpoint import Checkpointer
 from monitor.store.managed import FOREVER, LISTING, UNDONE, Durability, Entry, successor
 
 APPLICATION = 0x73726D31
@@ -29,8 +30,6 @@ BUSY = 0.5
 """Seconds that a foreign lock on the file is waited for."""
 CACHE = 64 << 10
 """KiB of pages that the writer keeps in memory."""
-CHECKPOINT = 4000
-"""Pages of write-ahead log after which a commit copies them into the file, which waits for the disk."""
 BEYOND = b"\xff" * 33
 """Greater than any key of 32 octets."""
 
@@ -86,6 +85,7 @@ class SqliteStore:
         self._fresh: set[bytes] = set()
         self._pruned = 0
         self._readonly = readonly
+        self._checkpointer: Checkpointer | None = None
         self._lock = None if readonly else _lock(path)
         try:
             self.created = not readonly and not path.exists()
@@ -100,12 +100,12 @@ class SqliteStore:
             raise
 
     def _connect(self, durability: Durability) -> sqlite3.Connection:
-        mode = "ro" if self._readonly else "rw"
+        uri = f"{self._path.absolute().as_uri()}?mode={'ro' if self._readonly else 'rw'}"
         if not self._path.is_file():
             raise StoreError(f"{self._path}: no such file; the daemon makes it when it starts")
         try:
             connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode={mode}",
+                uri,
                 uri=True,
                 timeout=BUSY,
                 isolation_level=None,
@@ -128,8 +128,9 @@ class SqliteStore:
                 )
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
             connection.execute(f"PRAGMA cache_size = -{CACHE}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._checkpointer = Checkpointer(uri)
         return connection
 
     def _check(self, secret_check: bytes | None) -> None:
@@ -210,6 +211,7 @@ class SqliteStore:
                 self._connection.execute(_SET_META, ("count", count))
                 self._connection.execute("COMMIT")
                 self._count = count
+                self._wrote(len(self._pending))
         self._clear()
 
     def records(self, *, prefix: bytes = b"", after: bytes = b"", limit: int = LISTING) -> list[Entry]:
@@ -243,6 +245,7 @@ class SqliteStore:
             ).rowcount
             self._connection.execute(_SET_META, ("count", self._count - deleted))
             self._connection.execute("COMMIT")
+            self._wrote(deleted)
         self._count -= deleted
         self._seen.clear()
         return deleted
@@ -265,6 +268,9 @@ class SqliteStore:
     def close(self) -> None:
         """See ``ManagedStore.close``."""
         self._clear()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+            self._checkpointer = None
         if hasattr(self, "_connection"):
             self._connection.close()
         if self._lock is not None:
@@ -276,6 +282,10 @@ class SqliteStore:
         self._pending.clear()
         self._seen.clear()
         self._fresh.clear()
+
+    def _wrote(self, rows: int) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.wrote(rows, self._connection)
 
     def _undo(self) -> None:
         """Go back to the last commit."""

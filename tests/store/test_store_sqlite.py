@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from monitor.antireplay.table import Change, StoreError
-from monitor.store import sqlite
+from monitor.store import checkpoint, sqlite
 from monitor.store.sqlite import SqliteStore
 
 ONE, TWO = b"\x01" * 32, b"\x02" * 32
@@ -306,3 +306,16 @@ def test_a_closed_store_says_so(path: Path) -> None:
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.read([ONE])
+
+
+def test_the_log_does_not_grow_with_what_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY", 200)
+    monkeypatch.setattr(checkpoint, "LONG", 200)
+    log, longest = Path(f"{path}-wal"), 0
+    with closing(open_at(path)) as store:
+        for _ in range(200):
+            changes = [Change(os.urandom(32), None, bytes(1000), LATER) for _ in range(100)]
+            assert store.compare_and_swap(changes)
+            store.commit()
+            longest = max(longest, log.stat().st_size)
+        assert store.size_bytes() - log.stat().st_size > 2 * longest
