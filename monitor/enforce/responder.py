@@ -48,7 +48,9 @@ class Responder:
         except OSError as error:
             if not self._told:
                 self._told = True
-                log.warning("a response cannot be sent: %s (told once)", error.strerror)
+                # The kernel's word for what IPAddressDeny= keeps back.
+                mend = ": the unit wants IPAddressAllow= of the callers" if error.errno == errno.EPERM else ""
+                log.warning("a response cannot be sent: %s%s (told once)", error.strerror, mend)
             return False
         return True
 

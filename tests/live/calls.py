@@ -35,6 +35,16 @@ def queue_sip(host: Host, chain: str = "INPUT") -> None:
         host.queue(0, "-p", transport, "--dport", str(PORT), chain=chain)
 
 
+def read_whole(connection: socket.socket, length: int) -> bytes:
+    """So many octets of a connection."""
+    received = bytearray()
+    while len(received) < length:
+        more = connection.recv(length - len(received))
+        assert more, "the end"
+        received += more
+    return bytes(received)
+
+
 def unread(receiver: socket.socket) -> list[bytes]:
     """All datagrams that have arrived and were not read."""
     waiting = receiver.gettimeout()

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from namespaces import Host, wait_until
+from namespaces import SLOWNESS, Host, wait_until
 
 CACHE = Path("/var/cache/sip-replay-monitor-tests")
 PREFIX = "/opt/replay-monitor/bin"
@@ -26,8 +26,15 @@ def release() -> str:
 TREE = CACHE / release()
 
 
+def is_this_one() -> bool:
+    """Whether the tests run on a machine that was made for them, so that no other has to be booted."""
+    return "MADE_FOR_TESTS" in os.environ
+
+
 def unavailable() -> str | None:
     """Why no machine can be booted here, None where one can."""
+    if is_this_one():
+        return None
     if not TREE.is_dir():
         return f"needs {TREE} (make test-systemd makes it)"
     missing = [name for name in ("systemd-nspawn", "nsenter") if shutil.which(name) is None]
@@ -72,14 +79,25 @@ class Machine:
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
         return state in ("running", "degraded")
 
+    def _enter(self) -> tuple[str, ...]:
+        return ("-t", self._init, "-m", "-u", "-i", "-p", "-n", "-C")
+
     def run(self, *command: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command in it to its end."""
         clean = ("env", "-i", f"PATH={PREFIX}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
-        enter = ("nsenter", "-t", self._init, "-m", "-u", "-i", "-p", "-n", "-C", "--", *clean)
-        done = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(
+            ["nsenter", *self._enter(), "--", *clean, *command],
+            capture_output=True, text=True, timeout=timeout * SLOWNESS,
+        )  # fmt: skip
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}\n{self.told()}")
         return done
+
+    def filters(self) -> bool:
+        """Whether its kernel lets systemd say to which addresses a service may speak (IPAddressDeny=)."""
+        speak = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('127.0.0.1', 9))"
+        confined = ("systemd-run", "--quiet", "--wait", "--property=IPAddressDeny=any")
+        return self.run(*confined, "/usr/bin/python3", "-c", speak, check=False).returncode != 0
 
     def path(self, inside: str) -> Path:
         """A file of it, as seen from outside."""
@@ -116,3 +134,27 @@ class Machine:
             self._process.wait()
         subprocess.run(["umount", "--lazy", str(self._root)], check=False)
         shutil.rmtree(self._root.parent, ignore_errors=True)
+
+
+class ThisMachine(Machine):
+    """The one that the tests run on; it has the network of one of their hosts.
+
+    :param host: its network: the units are told so.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        for unit in ("replay-monitor", "replay-monitor@", "replay-monitor-rules"):
+            more = Path(f"/etc/systemd/system/{unit}.service.d/network.conf")
+            more.parent.mkdir(exist_ok=True)
+            more.write_text(f"[Service]\nNetworkNamespacePath=/run/netns/{host.name}\n")
+
+    def _enter(self) -> tuple[str, ...]:
+        return (f"--net=/run/netns/{self._host.name}",)
+
+    def path(self, inside: str) -> Path:
+        """A file of it."""
+        return Path(inside)
+
+    def close(self) -> None:
+        """Leave it as it is: it was made for this."""

@@ -3,166 +3,39 @@
 The tests follow one another on that machine. ``make test-systemd`` makes the tree that is booted.
 """
 
-import json
 import signal
-import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from daemon import KEYS, PORT, ROOT
-from machine import Machine, unavailable
-from namespaces import Host, Network, wait_until
-from namespaces import unavailable as no_network
+import town as towns
+from calls import silent, unread
+from daemon import PORT
+from machine import Machine
+from namespaces import wait_until
+from rates import Rates
+from sipp_calls import Sipp
+from town import CONFIG, UNIT, Town
 from wheel import build_wheel
 
-from monitor.simulate import keyring
-from monitor.simulate.party import ALICE, BOB
-from monitor.simulate.stage import Setting, Stage
+from monitor.sip import message as sip
 
+REFUSED = (
+    "a response cannot be sent: Operation not permitted: "
+    "the unit wants IPAddressAllow= of the callers (told once)"
+)
 pytestmark = [pytest.mark.live, pytest.mark.booted]
-UNIT = "replay-monitor.service"
-CONFIG = "/etc/replay-monitor/replay-monitor.toml"
-SPACING = 0.004
-"""Seconds between two packets of a steady stream of calls."""
-
-
-class Town:
-    """Alice, whose machine runs the service, and those who call her."""
-
-    def __init__(self, network: Network, folder: Path) -> None:
-        self.alice, self.bob, self.charles = map(network.host, ("alice", "bob", "charles"))
-        self._stage = Stage(Setting(keyring.load(ROOT / "pcaps" / "keys")), "booted")
-        self.phone = self.alice.socket(port=PORT)
-        self.phone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self.callers = {self.bob: self.bob.socket(), self.charles: self.charles.socket()}
-        self.machine = Machine(self.alice, folder)
-
-    def plain(self) -> bytes:
-        """An INVITE with a fresh key in plain SDP."""
-        return self._stage.call(BOB, ALICE).invite(self._stage.plain(BOB)).octets()
-
-    def sealed(self) -> bytes:
-        """An INVITE with a fresh key, signed and sealed for Alice."""
-        body = self._stage.sealed(self._stage.plain(BOB), "bob", "alice")
-        return self._stage.call(BOB, ALICE).invite(body).octets()
-
-    def send(self, octets: bytes, sender: Host | None = None) -> None:
-        """One datagram to Alice, from Bob unless told otherwise."""
-        self.callers[sender or self.bob].sendto(octets, self.phone.getsockname())
-
-    def passes(self, octets: bytes) -> None:
-        """See that a call gets through."""
-        self.send(octets)
-        assert self.phone.recv(65536) == octets
-
-    def denied(self, octets: bytes, reason: str) -> None:
-        """See that Charles does not get through with what he recorded."""
-        before = len(self.machine.journal(f"REPLAY_MONITOR_REASON={reason}"))
-        self.send(octets, self.charles)
-        wait_until(
-            lambda: len(self.machine.journal(f"REPLAY_MONITOR_REASON={reason}")) > before,
-            f"a denial: {reason}",
-        )
-        assert self.arrived() == []
-
-    def arrived(self) -> list[bytes]:
-        """All that has arrived and was not read."""
-        self.phone.setblocking(False)
-        arrived = []
-        try:
-            while True:
-                arrived.append(self.phone.recv(65536))
-        except BlockingIOError:
-            return arrived
-        finally:
-            self.phone.settimeout(5)
-
-    @contextmanager
-    def calling(self) -> Iterator[list[bytes]]:
-        """Bob calls all the time, each time with a fresh key: the INVITEs that he has sent."""
-        sent: list[bytes] = []
-        done = threading.Event()
-
-        def call() -> None:
-            while not done.wait(SPACING):
-                invite = self.plain()
-                self.send(invite)
-                sent.append(invite)
-
-        thread = threading.Thread(target=call)
-        thread.start()
-        try:
-            yield sent
-        finally:
-            done.set()
-            thread.join()
-
-    def further(self, sent: list[bytes], count: int) -> None:
-        """Let ``count`` further calls be sent."""
-        enough = len(sent) + count
-        wait_until(lambda: len(sent) >= enough, "further calls")
-
-    def all_arrived(self, sent: list[bytes]) -> None:
-        """See that none of these calls was lost."""
-        arrived: list[bytes] = []
-
-        def complete() -> bool:
-            arrived.extend(self.arrived())
-            return len(arrived) >= len(sent)
-
-        wait_until(complete, f"{len(sent)} calls")
-        assert sorted(arrived) == sorted(sent)
-
-    def pid(self) -> str:
-        """The daemon's process, as the machine counts."""
-        return self.machine.show(UNIT, "MainPID")
-
-    def up_again(self, before: str) -> None:
-        """Wait for another daemon than ``before``, ready to rule."""
-        machine = self.machine
-        wait_until(
-            lambda: machine.show(UNIT, "ActiveState") == "active" and self.pid() not in (before, "0"),
-            "the daemon's return", 60,
-        )  # fmt: skip
-
-    def configure(self, old: str, new: str) -> None:
-        """Edit the configuration."""
-        file = self.machine.path(CONFIG)
-        assert old in file.read_text()
-        file.write_text(file.read_text().replace(old, new))
 
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """The machine with the wheel of this checkout in it, installed and started."""
-    reason = no_network() or unavailable()
-    if reason:
-        pytest.skip(f"a booted system: {reason}")
-    network = Network()
-    made: Town | None = None
-    try:
-        made = Town(network, tmp_path_factory.mktemp("machine"))
-        wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
-        machine = made.machine
-        _bring(machine, wheel)
-        machine.run("replay-monitor", "install")
-        for key in KEYS.glob("*.pem"):
-            machine.path(f"/etc/replay-monitor/keys/{key.name}").write_bytes(key.read_bytes())
-        machine.run("sh", "-c", "chmod 600 /etc/replay-monitor/keys/*")
-        machine.run("replay-monitor", "check-config")
-        machine.run("systemctl", "enable", "--now", UNIT, "replay-monitor-rules.service")
+    with towns.town(tmp_path_factory.mktemp("machine")) as made:
+        _bring(made.machine, build_wheel(tmp_path_factory.mktemp("wheel")))
+        made.machine.run("replay-monitor", "install")
+        made.prepare()
         yield made
-    finally:
-        if made is not None:
-            made.phone.close()
-            for caller in made.callers.values():
-                caller.close()
-            made.machine.close()
-        network.close()
 
 
 def _bring(machine: Machine, wheel: Path) -> None:
@@ -212,13 +85,19 @@ def test_calls_get_through_and_an_attack_does_not(town: Town) -> None:
     spi = entry["REPLAY_MONITOR_SPI"]
     assert town.bob.address in machine.run("replay-monitor", "associations", "show", spi).stdout
     assert "deny key-reused" in machine.run("replay-monitor", "alerts").stdout
-    tiers = [r["tiers"] for r in _events(machine) if r["type"] == "ruling" and r["verdict"] == "accept"]
+    tiers = [r["tiers"] for r in town.events() if r["type"] == "ruling" and r["verdict"] == "accept"]
     assert ["envelope", "master-key"] in tiers, "the keys of LoadCredential open envelopes"
 
 
-def _events(machine: Machine) -> list[dict[str, object]]:
-    lines = machine.path("/var/log/replay-monitor/events.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+def test_calls_of_sipp_go_through_from_ring_to_hangup(town: Town, tmp_path: Path, transport: str) -> None:
+    before = town.rulings(town.bob)
+    sipp = Sipp(tmp_path, town.stage, 60, 61)
+    with town.lending(), sipp.answering(town.alice, transport):
+        done = sipp.call(town.bob, town.alice, transport, 403)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert sipp.replays == 0
+    assert town.rulings(town.bob) - before == {"accept": 60}
 
 
 def test_strangers_on_the_machine_are_told_that_they_may_not_ask(town: Town) -> None:
@@ -279,17 +158,39 @@ def test_a_killed_daemon_is_back_with_all_that_it_knew(town: Town) -> None:
     town.passes(town.plain())
 
 
-def test_a_killed_keyholder_is_back_and_the_daemon_goes_on(town: Town) -> None:
-    machine, before = town.machine, town.pid()
-    children = machine.run("cat", f"/proc/{before}/task/{before}/children").stdout.split()
+def test_calls_that_a_crash_has_swallowed_pass_when_they_are_sent_again(town: Town) -> None:
     with town.calling() as sent:
-        machine.run("kill", "-KILL", *children)
+        for _ in range(3):
+            before = town.pid()
+            town.further(sent, 50)
+            town.machine.run("kill", "-KILL", before)
+            town.up_again(before)
+        town.further(sent, 50)
+    town.all_arrive_if_sent_again(sent)
+    assert town.rulings(town.bob)["deny"] == 0
+    for each in (sent[0], sent[len(sent) // 2], sent[-1]):
+        town.denied(each, "source-changed")
+
+
+@pytest.mark.parametrize("generation", ["keyholder", "worker"])
+def test_a_killed_keyholder_is_back_and_the_daemon_goes_on(town: Town, generation: str) -> None:
+    machine, before = town.machine, town.pid()
+
+    def children(*parents: str) -> list[str]:
+        return " ".join(machine.run("cat", f"/proc/{p}/task/{p}/children").stdout for p in parents).split()
+
+    killed = children(before)
+    if generation == "worker":
+        killed = children(*killed)
+    assert killed
+    with town.calling() as sent:
+        machine.run("kill", "-KILL", *killed)
         wait_until(lambda: machine.journal(f"_PID={before}", "PRIORITY=3"), "word of it")
         wait_until(lambda: machine.status()["keyholder"]["alive"], "its return", 30)
     town.all_arrived(sent)
     assert town.pid() == before
     town.passes(town.sealed())
-    wait_until(lambda: _events(machine)[-1].get("tiers") == ["envelope", "master-key"], "the opened envelope")
+    wait_until(lambda: town.events()[-1].get("tiers") == ["envelope", "master-key"], "the opened envelope")
 
 
 def test_a_daemon_that_hangs_is_replaced_by_the_watchdog(town: Town) -> None:
@@ -324,6 +225,34 @@ def test_failures_can_be_rehearsed_under_systemd(town: Town) -> None:
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", UNIT)
     town.arrived()
+    town.passes(town.plain())
+
+
+def test_answers_to_callers_pass_once_the_unit_allows_their_addresses(town: Town) -> None:
+    machine = town.machine
+    recorded = town.plain()
+    town.passes(recorded)
+    town.configure("[policy]\n", '[policy]\non_deny = "respond"\n')
+    machine.run("systemctl", "restart", UNIT)
+    attacker = town.callers[town.charles]
+    town.denied(recorded, "source-changed")
+    if machine.filters():
+        wait_until(lambda: machine.journal("MESSAGE=" + REFUSED), "word of the answer that the unit refused")
+        assert silent(attacker)
+    else:
+        unread(attacker)
+    allow = machine.path(f"/etc/systemd/system/{UNIT}.d/callers.conf")
+    allow.parent.mkdir(exist_ok=True)
+    allow.write_text("[Service]\nIPAddressAllow=10.66.0.0/24\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", UNIT)
+    town.denied(recorded, "source-changed")
+    answer, sender = attacker.recvfrom(65536)
+    assert (sip.parse(answer).status, sender) == (403, (town.alice.address, PORT))
+    allow.unlink()
+    town.configure('on_deny = "respond"\n', "")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", UNIT)
     town.passes(town.plain())
 
 
@@ -375,6 +304,13 @@ def test_a_stop_gives_every_packet_its_verdict_and_keeps_the_state(town: Town) -
     assert machine.path("/var/lib/replay-monitor/associations.db").exists()
     town.send(town.plain())
     assert town.arrived() == []
+
+
+def test_no_call_was_denied_in_all_that_time(town: Town, rates: Rates) -> None:
+    counted = town.rulings(town.bob)
+    rates.add("calls denied under a booted systemd", counted["deny"], counted.total(), "INVITEs")
+    assert counted["deny"] == 0
+    assert counted["accept"] > 500
 
 
 def test_uninstalling_leaves_the_state_and_the_keys(town: Town) -> None:

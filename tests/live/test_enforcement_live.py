@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from calls import plain_invite, queue_sip, silent
+from calls import plain_invite, queue_sip, read_whole, silent
 from daemon import PORT, Daemon
 from namespaces import Host, Network, wait_until
 from sipp_calls import Sipp
@@ -151,12 +151,7 @@ class Line:
 
     def read(self, length: int) -> bytes:
         """So many octets, at the phone."""
-        received = bytearray()
-        while len(received) < length:
-            more = self.phone.recv(length - len(received))
-            assert more, "the end"
-            received += more
-        return bytes(received)
+        return read_whole(self.phone, length)
 
     def until_reset(self) -> None:
         """Go on calling until the kernel says that nobody is there."""
