@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import traffic
-from benchmarks.listener import END
 from benchmarks.measure import Run, Series, cpu_seconds, family, quantile, side_by_side
 from benchmarks.site import BARE_QUEUE, CALLEE, PORT, QUIET_PORT, Message, Site, site
 from benchmarks.table import Row
@@ -31,6 +30,7 @@ LATENCY_CALLS = 2_000
 FLOOD_SECONDS = 4.0
 LEGITIMATE_RATE = 50
 PLAIN_TARGET = 25_000
+BLOCK = "[block]\nenabled = true\nudp = true\n"
 
 
 class Calls:
@@ -69,8 +69,10 @@ def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
         capacity = numbers["sealed"]["rate"]
         more, numbers["latency"] = _latencies(place, folder, calls, capacity)
         rows += more
-        row, numbers["flood"] = _flood(place, folder, calls)
-        rows.append(row)
+    for blocks in (True, False):
+        with site(blocks) as place:
+            row, numbers["flood-blocked" if blocks else "flood"] = _flood(place, folder, calls, blocks)
+            rows.append(row)
     return rows, numbers, []
 
 
@@ -159,8 +161,9 @@ def _listening(place: Site, port: int) -> Iterator[dict[str, Any]]:
     told: dict[str, Any] = {}
     yield told
     time.sleep(1)  # for what is still waited for
-    place.socket(CALLEE).sendto(END, (CALLEE, port))
+    assert listener.stdin is not None
     assert listener.stdout is not None
+    listener.stdin.close()
     told.update(json.loads(listener.stdout.readline()))
     listener.wait(10)
 
@@ -207,9 +210,10 @@ def _latencies(place: Site, folder: Path, calls: Calls, capacity: float) -> tupl
     return rows, numbers
 
 
-def _flood(place: Site, folder: Path, calls: Calls) -> tuple[Row, dict[str, Any]]:
+def _flood(place: Site, folder: Path, calls: Calls, blocks: bool) -> tuple[Row, dict[str, Any]]:
     """One source sends a recorded envelope again and again while others call."""
-    daemon = place.daemon(folder / "flood", keys=KEYS)
+    more = BLOCK if blocks else ""
+    daemon = place.daemon(folder / f"flood-{blocks}", keys=KEYS, more=more)
     recorded = calls.sealed(1)[0][1]
     legitimate = calls.sealed(round(FLOOD_SECONDS * LEGITIMATE_RATE))
     place.send([("10.9.0.1", recorded)])
@@ -240,8 +244,11 @@ def _flood(place: Site, folder: Path, calls: Calls) -> tuple[Row, dict[str, Any]
     numbers = {"sent": len(legitimate), "arrived": arrived, "replays": sent[0], "lost_packets": lost}
     if delays:
         measured += f", p50 {quantile(delays, 0.5) * 1000:.0f} ms"
+    how = "the block set" if blocks else "none"
+    met = arrived == len(legitimate) if blocks else None
+    wanted = "none lost" if blocks else "shown"
     return Row(
-        "Live: legitimate calls beside a flood of replays", "none lost", measured, arrived == len(legitimate)
+        f"Live: legitimate calls beside a flood of replays, with {how}", wanted, measured, met
     ), numbers
 
 

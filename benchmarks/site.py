@@ -25,15 +25,22 @@ Message = tuple[str, bytes]
 
 
 class Site:
-    """The namespace; all of 10.0.0.0/8 is in it. What it runs ends with it."""
+    """The namespace; all of 10.0.0.0/8 is in it. What it runs ends with it.
 
-    def __init__(self) -> None:
+    :param blocks: have the rules that ``rules apply`` makes, with the block set, not the least there can be.
+    """
+
+    def __init__(self, blocks: bool) -> None:
         self.name = f"replay-bench-{os.getpid()}"
         self._processes: list[subprocess.Popen[Any]] = []
         self._sockets: dict[str, socket.socket] = {}
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         self.execute("ip", "link", "set", "lo", "up")
         self.execute("ip", "route", "add", "local", "10.0.0.0/8", "dev", "lo")
+        if blocks:
+            apply = ("rules", "apply", "--backend", "iptables", "--ipset", "--hook", "input")
+            self.execute(sys.executable, "-m", "monitor", *apply)
+            return
         for port, queue in ((PORT, QUEUE), (BARE_PORT, BARE_QUEUE)):
             rule = ("-p", "udp", "--dport", str(port), "-j", "NFQUEUE", "--queue-num", str(queue))
             self.execute("iptables", "-w", "-A", "INPUT", *rule)
@@ -50,20 +57,22 @@ class Site:
 
     def python(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a Python program in it, which says ``ready`` when it is."""
-        process = self.start(sys.executable, *arguments, stdout=subprocess.PIPE)
+        process = self.start(sys.executable, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise RuntimeError(f"{' '.join(arguments)} does not start")
         return process
 
-    def daemon(self, folder: Path, durability: str = "process", keys: Path | None = None) -> int:
+    def daemon(
+        self, folder: Path, durability: str = "process", keys: Path | None = None, more: str = ""
+    ) -> int:
         """Start a daemon; its process id once it rules."""
         folder.mkdir(mode=0o700)
         config = folder / "monitor.toml"
         config.write_text(
             f'[store]\nurl = "sqlite:///{folder}/associations.db"\ndurability = "{durability}"\n'
             f'[secret]\nfile = "{folder}/secret"\n[control]\nsocket = "{folder}/control"\n'
-            f"[queue]\nlength = 65536\n"
+            f"[queue]\nlength = 65536\n{more}"
             + (f'[keys]\ndirectory = "{keys}"\nworkers = {os.cpu_count()}\n' if keys else "")
         )
         with (folder / "log.txt").open("w") as log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
@@ -140,9 +149,9 @@ class Site:
 
 
 @contextmanager
-def site() -> Iterator[Site]:
+def site(blocks: bool = False) -> Iterator[Site]:
     """A site, removed when left."""
-    made = Site()
+    made = Site(blocks)
     try:
         yield made
     finally:

@@ -7,7 +7,7 @@ from contextlib import closing
 EVERY = 4000
 """Rows written between two checkpoints."""
 LONG = 32_000
-"""Pages of log (128 MiB) after which the writer is to finish a checkpoint himself, so that the log begins anew:
+"""Pages of log (128 MiB) after which the writer finishes a checkpoint himself, so that the log begins anew:
 under steady writing there would always be something new in it."""
 
 
