@@ -43,7 +43,9 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT RO
 """
 _META = "SELECT value FROM meta WHERE name = ?"
 _SET_META = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
-_READ = "SELECT record FROM association WHERE key = ?"
+_READ = "SELECT key, record FROM association WHERE key IN ({})"
+READS = 64
+"""Keys that one statement looks up."""
 _WRITE = (
     "INSERT INTO association (key, expires, record) VALUES (?, ?, ?)"
     " ON CONFLICT (key) DO UPDATE SET expires = excluded.expires, record = excluded.record"
@@ -166,27 +168,29 @@ class SqliteStore:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See ``Store.read``."""
-        return [self._current(key) for key in keys]
+        pending, seen = self._pending, self._seen
+        unseen = [key for key in keys if key not in pending and key not in seen]
+        if unseen:
+            if len(seen) >= PENDING:
+                seen.clear()
+                unseen = [key for key in keys if key not in pending]
+            for first in range(0, len(unseen), READS):
+                self._look_up(unseen[first : first + READS])
+        return [pending[key][0] if key in pending else seen[key] for key in keys]
 
-    def _current(self, key: bytes) -> bytes | None:
-        if key in self._pending:
-            return self._pending[key][0]
-        if key in self._seen:
-            return self._seen[key]
+    def _look_up(self, keys: Sequence[bytes]) -> None:
         try:
-            row = self._connection.execute(_READ, (key,)).fetchone()
+            found = dict(self._connection.execute(_READ.format(",".join("?" * len(keys))), keys).fetchall())
         except sqlite3.Error as error:
             self._undo()
             raise self._error(error) from error
-        record = row[0] if row else None
-        if len(self._seen) >= PENDING:
-            self._seen.clear()
-        self._seen[key] = record
-        return record
+        for key in keys:
+            self._seen[key] = found.get(key)
 
     def compare_and_swap(self, changes: Sequence[Change]) -> bool:
         """See ``Store.compare_and_swap``."""
-        if any(self._current(change.key) != change.expected for change in changes):
+        standing = self.read([change.key for change in changes])
+        if any(stands != change.expected for stands, change in zip(standing, changes, strict=True)):
             return False
         if len(self._pending) + len(changes) > PENDING:
             self._undo()
