@@ -61,7 +61,9 @@ _NUL = re.compile(rb"(?<!\\)\0")
 
 _PARAMETER = re.compile(rb";\s*+([^\s;=\"]*+)\s*+(?:=\s*+(\"(?>(?:[^\"\\]|\\.)*)\"?|[^;\"]*+))?", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_QUOTED = re.compile(rb"\"(?>(?:[^\"\\]|\\.)*)\"", re.DOTALL)
+QUOTED = re.compile(rb"\"(?>(?:[^\"\\]|\\.)*)(?:(\")|\\?\Z)", re.DOTALL)
+"""A quoted string (RFC 3261 §25.1). One without an end goes to the end of the value and has no group: the end is
+not to be looked for again from each quote in it."""
 
 
 def split(octets: bytes, troubles: Troubles) -> tuple[bytes, bytes, bool]:
@@ -156,4 +158,4 @@ def unquoted(value: bytes) -> bytes:
 
 def without_quoted(value: bytes) -> bytes:
     """``value`` with each quoted string replaced by an empty one."""
-    return _QUOTED.sub(b'""', value) if b'"' in value else value
+    return QUOTED.sub(lambda found: b'""' if found[1] else found[0], value) if b'"' in value else value

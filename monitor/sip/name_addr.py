@@ -3,7 +3,7 @@
 import re
 
 from monitor.exceptions import ExceptionName
-from monitor.sip.header import parameters
+from monitor.sip.header import QUOTED, parameters
 from monitor.sip.start_line import Troubles, text
 
 _USUAL = re.compile(
@@ -11,7 +11,6 @@ _USUAL = re.compile(
 )
 _ONLY_TAG = re.compile(rb"\s*+;\s*+tag\s*+=\s*+([A-Za-z0-9\-.!%*_+`'~]++)\s*+", re.IGNORECASE)
 _TAG = re.compile(rb"[^\s,;<>\"@]++")
-_QUOTED = re.compile(rb"\"(?>(?:[^\"\\]|\\.)*)\"", re.DOTALL)
 
 
 def parse(value: bytes, name: str, troubles: Troubles) -> tuple[str, str | None]:
@@ -21,7 +20,7 @@ def parse(value: bytes, name: str, troubles: Troubles) -> tuple[str, str | None]
         return str(uri, "ascii"), None if tag is None else str(tag, "ascii")
     masked = value
     if b'"' in value:
-        masked = _QUOTED.sub(lambda match: b"_" * len(match[0]), value)
+        masked = QUOTED.sub(lambda found: b"_" * len(found[0]) if found[1] else found[0], value)
         if b'"' in masked:
             troubles.append((ExceptionName.MALFORMED, f"quoted string without an end in {name}"))
     start = masked.find(b"<")
