@@ -311,11 +311,12 @@ def test_a_closed_store_says_so(path: Path) -> None:
 def test_the_log_does_not_grow_with_what_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "EVERY", 200)
     monkeypatch.setattr(checkpoint, "LONG", 200)
-    log, longest = Path(f"{path}-wal"), 0
+    log = Path(f"{path}-wal")
     with closing(open_at(path)) as store:
-        for _ in range(200):
+        for _ in range(10_000):
             changes = [Change(os.urandom(32), None, bytes(1000), LATER) for _ in range(100)]
             assert store.compare_and_swap(changes)
             store.commit()
-            longest = max(longest, log.stat().st_size)
-        assert store.size_bytes() - log.stat().st_size > 2 * longest
+            if path.stat().st_size > 3 * log.stat().st_size:
+                return
+    pytest.fail("the log is as long as all that was ever written")
