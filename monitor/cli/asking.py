@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from monitor.cli import short
 from monitor.config.load import DEFAULT_PATH, load_daemons
 from monitor.config.model import Config
 from monitor.config.problem import ConfigError
@@ -109,8 +110,7 @@ def latest(records: list[dict[str, Any]]) -> Table:
     made = table("time", "source", "ruling", "SPI", "message")
     for record in records:
         message, what = told(record)
-        spi = " ".join(record.get("spi") or ())
-        made.add_row(
-            moment(record["time"], "%m-%d %H:%M:%S"), record["source"] or "", what, spi, Text(message)
-        )
+        spi = short.first(record.get("spi") or ())
+        told_of = Text(short.message(message), no_wrap=True, overflow="ellipsis")
+        made.add_row(moment(record["time"], "%m-%d %H:%M:%S"), record["source"] or "", what, spi, told_of)
     return made

@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,9 @@ that means anything; 'list --after FINGERPRINT' goes on after one.
 
 _STATUS = "0 done, 1 there is no such association, 2 it cannot be done"
 _ROW = "{:<8}  {:<10}  {:<15}  {:<19}  {:<19}  {:>4}  {}"
+_NARROW_ROW = "{0:<8}  {1:<10}  {2:<15}  {4:<19}  {6}"
+ROOMY = 115
+"""Columns from which there is room for all of a row."""
 
 Ask = Callable[..., Any]
 """Asks a daemon, or a store that is open here: a command and its parameters (``control.associations``)."""
@@ -131,7 +134,7 @@ def _list(ask: Ask, options: argparse.Namespace) -> int:
     wanted = {"tier": options.tier, "source": options.source or "", "call_id": options.call_id}
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     if not options.json:
-        print(_ROW.format("SPI", "tier", "source", "first seen", "last seen", "legs", "Call-ID"))
+        print(_row(("SPI", "tier", "source", "first seen", "last seen", "legs", "Call-ID"), width))
     last = ""
     for count, association in enumerate(_all(ask, options.after, wanted)):
         if options.number and count == options.number:
@@ -139,7 +142,7 @@ def _list(ask: Ask, options: argparse.Namespace) -> int:
                 print(f"There are more: 'list --after {last}' goes on, 'list --number 0' tells all.")
             break
         last = association["fingerprint"]
-        print(json.dumps(association) if options.json else _row(association)[:width])
+        print(json.dumps(association) if options.json else _row(_columns(association), width))
     return 0
 
 
@@ -192,9 +195,14 @@ def _prune(ask: Ask, options: argparse.Namespace) -> int:
     return 0
 
 
-def _row(association: Mapping[str, Any]) -> str:
+def _row(columns: Sequence[object], width: int) -> str:
+    row = (_ROW if width >= ROOMY else _NARROW_ROW).format(*columns)
+    return row if len(row) <= width else f"{row[: width - 1]}…"
+
+
+def _columns(association: Mapping[str, Any]) -> tuple[object, ...]:
     legs = association["legs"]
-    return _ROW.format(
+    return (
         association["spi"],
         association["tier"],
         legs[0]["source"],

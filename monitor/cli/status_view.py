@@ -84,15 +84,21 @@ class View:
         if wide:
             top.add_column(ratio=1)
             top.add_column(ratio=1)
-            top.add_row(Group(*left), _panel("rulings", rulings, tall))
+            top.add_row(Group(*left), _panel(self._share("rulings", rulings.row_count), rulings, tall))
             room -= tall
         else:
-            top.add_row(Group(*left, _panel("rulings", rulings)))
+            top.add_row(Group(*left, _panel(self._share("rulings", rulings.row_count), rulings)))
             room -= rulings.row_count + FRAME + HEADER
         rows = room - FRAME - HEADER
-        recent = latest(self._status["recent"][-rows:] if rows > 0 else [])
+        told = self._status["recent"][-rows:] if rows > 0 else []
+        recent = latest(told) if told else Text("none so far", style="dim")
         below = [_panel("latest denials, alerts and exceptions", recent, room)] if rows > 0 else []
         return Group(self._head(keys=True), top, *below)
+
+    def _share(self, title: str, shown: int) -> str:
+        """The title of the rulings, with how many kinds of them there are where not all are shown."""
+        kinds = len(_told(self._status))
+        return title if shown == kinds else f"{title}: the {shown} most frequent of {kinds} kinds"
 
     def _head(self, keys: bool = False) -> Table:
         status = self._status
@@ -117,11 +123,11 @@ class View:
         status = self._status
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True, min_width=9)
-        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis")
         verdicts = status["verdicts"]
         grid.add_row("packets", self._counted(f"{_packets(status):,}", _packets))
         dropped = Text(f"{verdicts['deny']:,} dropped", style="bold red" if verdicts["deny"] else "")
-        grid.add_row("", dropped + Text(f"   {status['expired']:,} of them waited too long"))
+        grid.add_row("", dropped + Text(f"   {status['expired']:,} of them were too late"))
         grid.add_row("pending", f"{status['pending']['packets']:,} packets")
         grid.add_row("verdicts", _latency(status["latency"]))
         grid.add_row("commits", _latency(status["commit"]))
@@ -206,7 +212,7 @@ def _keyholder(state: Mapping[str, Any] | None) -> Text:
         return Text("gone: no envelope is opened until it is back", style="bold red")
     refused = (f", {state['refused']:,} refused", "yellow") if state["refused"] else ""
     return Text.assemble(
-        f"{state['keys']} keys, {state['pending']:,} pending", refused, f", {_latency(state['latency'])}"
+        f"{state['keys']} keys, {state['pending']:,} pending", refused, f", {_slowest(state['latency'])}"
     )
 
 
@@ -219,7 +225,11 @@ def _store(state: Mapping[str, Any]) -> Text:
 def _latency(quantiles: Mapping[str, float | None] | None) -> str:
     if quantiles is None:
         return "none yet"
-    return f"half within {_milliseconds(quantiles['p50'])}, 99% within {_milliseconds(quantiles['p99'])}"
+    return f"half in {_milliseconds(quantiles['p50'])}, 99% in {_milliseconds(quantiles['p99'])}"
+
+
+def _slowest(quantiles: Mapping[str, float | None] | None) -> str:
+    return "none opened yet" if quantiles is None else f"99% in {_milliseconds(quantiles['p99'])}"
 
 
 def _milliseconds(seconds: float | None) -> str:

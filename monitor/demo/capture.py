@@ -84,4 +84,4 @@ def _step(sent: Sent, reasons: list[str], teller: Teller) -> None:
         )
     denied = sent.reason is not None and sent.reason.denies
     size = octets(len(sent.message.octets()))
-    teller.step(sent, "nothing would arrive" if denied else f"{size} would arrive")
+    teller.step(sent, "would not pass" if denied else f"{size} would pass")

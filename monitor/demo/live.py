@@ -116,7 +116,9 @@ def _play(stalls: Stalls, sent: Sent, teller: Teller) -> None:
     if reason is not None:
         _await_ruling(stalls, sent, before)
     fragments = -(-(size + 8) // FRAGMENT)
-    teller.step(sent, f"{octets(size)} arrived" + (f" in {fragments} fragments" if fragments > 1 else ""))
+    teller.step(
+        sent, f"{octets(size)}, {fragments} fragments" if fragments > 1 else f"{octets(size)} arrived"
+    )
 
 
 def _await_ruling(stalls: Stalls, sent: Sent, before: float) -> None:

@@ -1,5 +1,6 @@
 """How the story is told: a line of text and a line of a ladder diagram for each message."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,8 @@ from monitor.antireplay.ruling import Verdict
 from monitor.simulate.message import Message
 from monitor.simulate.scenario import Sent
 
-SPAN = 22
-"""Columns between two lifelines."""
-MARGIN = 3
+ROOMY = 96
+"""Columns from which there is room for the wider ladder."""
 
 
 class DemoError(Exception):
@@ -40,6 +40,10 @@ class Teller:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        roomy = console.width >= ROOMY
+        self._span = 22 if roomy else 17
+        """Columns between two lifelines."""
+        self._margin = 3 if roomy else 1
         self._glyphs = FINE if console.encoding.lower().startswith("utf") else PLAIN
 
     def say(self, text: str, style: str = "") -> None:
@@ -50,16 +54,19 @@ class Teller:
         """A heading, and the parties over their lifelines."""
         self._console.print()
         self.say(text, "bold")
-        names = "Bob".ljust(SPAN) + "Alice (monitored)".ljust(SPAN) + "Charles"
-        self.say(" " * (MARGIN - 1) + names, "dim")
+        names = "Bob".ljust(self._span) + "Alice, monitored".ljust(self._span) + "Charles"
+        self.say(" " * self._margin + names, "dim")
 
     def step(self, sent: Sent, outcome: str) -> None:
         """One message, with the ruling on it and what came of it."""
         if sent.note:
             self._console.print()
-            self.say(" " * MARGIN + sent.note)
+            indent = " " * self._margin
+            self.say(
+                textwrap.fill(sent.note, self._console.width, initial_indent=indent, subsequent_indent=indent)
+            )
         denied = sent.reason is not None and sent.reason.verdict is Verdict.DENY
-        line = Text(" " * MARGIN)
+        line = Text(" " * self._margin)
         line.append_text(self._arrow(sent.message, denied))
         if sent.reason is not None:
             style = "bold red" if denied else "green"
@@ -85,7 +92,7 @@ class Teller:
         lanes = {"Bob": 0, "Alice": 1, "Charles": 2}
         source, destination = lanes[message.source.name], lanes[message.destination.name]
         label = f" {message.start_line.split()[0] if message.status is None else message.status} "
-        body = SPAN - 3
+        body = self._span - 3
         if source < destination:
             tip = glyphs.right + glyphs.stop if denied else glyphs.line + glyphs.right
             drawn = label.center(body, glyphs.line) + tip
@@ -97,7 +104,7 @@ class Teller:
             if gap == min(source, destination):
                 text.append(drawn, "bold red" if denied else "bold" if message.body else "")
             else:
-                text.append(" " * (SPAN - 1))
+                text.append(" " * (self._span - 1))
             text.append(glyphs.life)
         return text
 
