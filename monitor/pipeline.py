@@ -7,12 +7,10 @@ on in the order in which they came.
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from monitor.antireplay.fingerprint import spi
 from monitor.antireplay.policy import Policy, Remedy
 from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.sad import Facts
@@ -21,9 +19,10 @@ from monitor.cms.enveloped import EnvelopedData
 from monitor.denial import Denial
 from monitor.exceptions import DecodeError, ExceptionName, Outcome
 from monitor.exhibit import Exhibit
+from monitor.job import Job, Ticket
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest
 from monitor.passage import HOLD_OCTETS, HOLD_TIME, Fate, Passage
-from monitor.record import ExceptionRecord, Record, RulingRecord
+from monitor.record import ExceptionRecord, Record
 from monitor.sequence import Sequencer
 from monitor.sip import message as sip
 from monitor.sip.error import SipError
@@ -31,7 +30,7 @@ from monitor.sip.framing import Framed, StreamFramer, Unframed, looks_like_sip
 from monitor.sip.glance import plainly_not_sip
 from monitor.sip.message import Message
 from monitor.toolbox.case import Case, Denied
-from monitor.toolbox.engine import Compiled, Engine, Interpretation
+from monitor.toolbox.engine import Engine
 from monitor.toolbox.layer import Layer
 from monitor.toolbox.template import Template
 from monitor.toolbox.tool import Databases
@@ -87,61 +86,6 @@ class Settled(NamedTuple):
     """1 for the first frame that begins with what one of them denies, 2 for the next."""
 
 
-@dataclass(slots=True, eq=False)
-class _Ticket:
-    """One frame that was fed: what its verdict waits for, and what is told of it."""
-
-    frame: Frame
-    start: int = 0
-    """Offsets in its stream of the octets it carries."""
-    end: int = 0
-    waiting: int = 0
-    denied: bool = False
-    dropped: bool = False
-    """Whether a denial is enforced by dropping, whatever other denials are."""
-    turn: int = 0
-    denials: list[Denial] = field(default_factory=list)
-    floor: int = 0
-    records: list[Record] = field(default_factory=list)
-    uncommitted: dict[int, "_Job"] = field(default_factory=dict)
-    """Accepted rulings, by index in ``records``: void if the commit fails."""
-    kept: list[tuple["_Job", slice]] = field(default_factory=list)
-    """Messages that may be evidence, with what of ``records`` tells of them."""
-
-    @property
-    def eventful(self) -> bool:
-        """Whether there is anything to settle."""
-        return bool(self.waiting or self.records or self.kept or self.denials or self.floor)
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One message on its way to a ruling."""
-
-    raw: bytes
-    case: Case
-    flow: Flow
-    ticket: _Ticket
-    fate: Fate
-    keys: Sequence[Hashable]
-    """What orders it: its Call-ID and its envelopes."""
-    layers: Sequence[Layer] = ()
-    template: Compiled | None = None
-    steps: Interpretation | None = None
-    entered: bool = False
-
-    @property
-    def source(self) -> bytes:
-        """Whose place it takes among those that wait: an IPv6 host has its /64 to itself."""
-        source = self.case.facts.source
-        return source[:8] if len(source) == 16 else source
-
-    @property
-    def enforced(self) -> bool:
-        """Whether a denial takes effect: so it does unless the message's template only observes."""
-        return self.template is None or self.template.template.enforce
-
-
 class Pipeline:
     """Frames in, rulings out.
 
@@ -163,13 +107,13 @@ class Pipeline:
         self._associations, self._hashes = databases.associations, databases.hashes
         self.decoder, self.streams = Decoder(), Streams()
         self.counts, self.messages = Counter(), Counter()
-        self._tickets: list[_Ticket] = []
+        self._tickets: list[Ticket] = []
         self._asks: list[Ask] = []
-        self._asked: dict[int, _Job] = {}
+        self._asked: dict[int, Job] = {}
         self._number = 0
         self._last: Frame | None = None
-        self._order: Sequencer[_Job] = Sequencer()
-        self._ready: deque[_Job] = deque()
+        self._order: Sequencer[Job] = Sequencer()
+        self._ready: deque[Job] = deque()
         """Those that need wait no longer: started one after the other, since thousands may wait for one."""
         self._held: OrderedDict[Passage, None] = OrderedDict()
         self._denied: OrderedDict[Fate, None] = OrderedDict()
@@ -200,7 +144,7 @@ class Pipeline:
         """
         if plainly_not_sip(frame):
             return Verdict.ACCEPT
-        ticket = _Ticket(frame)
+        ticket = Ticket(frame)
         self._last = frame
         try:
             unit = self.decoder.decode(frame)
@@ -251,7 +195,7 @@ class Pipeline:
         while self._held:
             self._let_go(next(iter(self._held)), "late")
         if self._last is not None:
-            ticket = _Ticket(self._last)
+            ticket = Ticket(self._last)
             for delivery in self.streams.flush():
                 self._deliveries(delivery, ticket)
             if ticket.eventful:
@@ -274,7 +218,7 @@ class Pipeline:
                 ticket.frame.number,
                 Verdict.DENY if ticket.denied else Verdict.ACCEPT,
                 tuple(ticket.records),
-                tuple(_exhibits(ticket)),
+                tuple(ticket.exhibits()),
                 () if ticket.dropped else tuple(ticket.denials),
                 ticket.start,
                 ticket.floor,
@@ -285,7 +229,7 @@ class Pipeline:
 
     # From the wire to messages
 
-    def _datagram(self, datagram: Datagram, ticket: _Ticket) -> None:
+    def _datagram(self, datagram: Datagram, ticket: Ticket) -> None:
         flow, trouble = datagram.flow, datagram.trouble
         readings = [
             each for each in (datagram.payload, datagram.alternative) if each and looks_like_sip(each)
@@ -297,18 +241,18 @@ class Pipeline:
             self._message(reading, ticket, flow, fate, stream=False)
             fate.bind(ticket)
 
-    def _segment(self, segment: Segment, ticket: _Ticket) -> None:
+    def _segment(self, segment: Segment, ticket: Ticket) -> None:
         delivery = self.streams.feed(segment, ticket.frame.time)
         if delivery is not None:
             ticket.start, ticket.end = delivery.start, delivery.end
         self._deliveries(delivery, ticket)
 
-    def _deliveries(self, delivery: Delivery | None, ticket: _Ticket) -> None:
+    def _deliveries(self, delivery: Delivery | None, ticket: Ticket) -> None:
         while delivery is not None:
             self._delivery(delivery, ticket)
             delivery = delivery.also
 
-    def _delivery(self, delivery: Delivery, ticket: _Ticket) -> None:
+    def _delivery(self, delivery: Delivery, ticket: Ticket) -> None:
         stream = delivery.stream
         passage = stream.context
         if not isinstance(passage, Passage):
@@ -347,7 +291,7 @@ class Pipeline:
         if delivery.start < min(delivery.end, passage.floor):
             ticket.floor = passage.floor
 
-    def _hold(self, passage: Passage, delivery: Delivery, ticket: _Ticket) -> None:
+    def _hold(self, passage: Passage, delivery: Delivery, ticket: Ticket) -> None:
         """See whether the message under way is to wait until it is whole, and can."""
         framer, frame, flow = passage.framer, ticket.frame, delivery.stream.flow
         if not framer.in_message or passage.released:
@@ -372,11 +316,11 @@ class Pipeline:
         self._held.pop(passage, None)
         passage.release()
 
-    def _decide(self, fate: Fate, denied: bool, flow: Flow, ticket: _Ticket, job: _Job | None = None) -> None:
+    def _decide(self, fate: Fate, denied: bool, flow: Flow, ticket: Ticket, job: Job | None = None) -> None:
         """Settle what becomes of a message, or of a stretch in which there is none."""
         fate.decide(denied, self._denial(fate, flow, ticket, job) if denied else None)
 
-    def _denial(self, fate: Fate, flow: Flow, ticket: _Ticket, job: _Job | None) -> Denial | None:
+    def _denial(self, fate: Fate, flow: Flow, ticket: Ticket, job: Job | None) -> Denial | None:
         """How a denial is to be enforced, None: by dropping."""
         frame, case = ticket.frame, job.case if job is not None else None
         policy = case.policy if case else self._policies.choose(flow.source, frame.interface, frame.mark, "")
@@ -398,7 +342,7 @@ class Pipeline:
 
     # From messages to rulings
 
-    def _message(self, raw: bytes, ticket: _Ticket, flow: Flow, fate: Fate, *, stream: bool) -> None:
+    def _message(self, raw: bytes, ticket: Ticket, flow: Flow, fate: Fate, *, stream: bool) -> None:
         try:
             message = sip.parse(raw, stream=stream)
         except SipError as error:
@@ -414,12 +358,12 @@ class Pipeline:
         else:
             self._start(job)
 
-    def _open(self, raw: bytes, message: Message, ticket: _Ticket, flow: Flow, fate: Fate) -> _Job:
+    def _open(self, raw: bytes, message: Message, ticket: Ticket, flow: Flow, fate: Fate) -> Job:
         """A job for a message, with the layers it shows and the template that takes it."""
         frame = ticket.frame
         policy = self._policies.choose(flow.source, frame.interface, frame.mark, message.method)
         facts = Facts.of(message, flow.source, flow.destination, frame.time, policy, self._hashes)
-        job = _Job(raw, Case(message, facts, policy), flow, ticket, fate, (message.call_id,))
+        job = Job(raw, Case(message, facts, policy), flow, ticket, fate, (message.call_id,))
         if not message.body and not message.troubles:
             return job
         case = job.case
@@ -434,19 +378,19 @@ class Pipeline:
                     case.report(ExceptionName.UNSUPPORTED, "no template takes the message")
         return job
 
-    def _queue(self, job: _Job) -> None:
+    def _queue(self, job: Job) -> None:
         """Put a job behind those that it must not overtake."""
         if self._full(job):
             return
         self.counts["overtaken"] += 1
         self._enter(job)
 
-    def _enter(self, job: _Job) -> None:
+    def _enter(self, job: Job) -> None:
         job.entered = True
         self._order.enter(job)
         job.fate.bind(job.ticket)
 
-    def _full(self, job: _Job) -> bool:
+    def _full(self, job: Job) -> bool:
         """Whether no more can wait; then the job is finished as the policy says of an overload."""
         if not self._order.full(job):
             return False
@@ -456,7 +400,7 @@ class Pipeline:
         self._finish(job)
         return True
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         if job.template is None or job.case.denied:
             self._finish(job)
         else:
@@ -467,7 +411,7 @@ class Pipeline:
         while self._ready:
             self._start(self._ready.popleft())
 
-    def _advance(self, job: _Job, answer: UnwrapAnswer | None) -> None:
+    def _advance(self, job: Job, answer: UnwrapAnswer | None) -> None:
         """Let a job run to its end, or to its next ask."""
         assert job.steps is not None
         try:
@@ -492,13 +436,10 @@ class Pipeline:
         self._asked[self._number] = job
         self._asks.append(Ask(self._number, request))
 
-    def _finish(self, job: _Job) -> None:
+    def _finish(self, job: Job) -> None:
         """Tell what came of a job, let its frames go, and start what waited for it."""
-        case, records = job.case, job.ticket.records
-        before = len(records)
-        self._record(job)
-        if case.keep is not None:
-            job.ticket.kept.append((job, slice(before, len(records))))
+        case = job.case
+        job.tell()
         refused = case.denied or (case.ruling is not None and case.ruling.reason.denies)
         if not refused and case.ruling is None and _changes_dialog(case.message):
             try:
@@ -511,57 +452,7 @@ class Pipeline:
         if job.entered:
             self._ready.extend(self._order.leave(job))
 
-    # From rulings to records
-
-    def _record(self, job: _Job) -> None:
-        case, ticket, flow = job.case, job.ticket, job.flow
-        message, time = case.message, ticket.frame.time
-        for raised in case.raised:
-            ticket.records.append(
-                ExceptionRecord(
-                    ticket.frame.number,
-                    time,
-                    flow,
-                    case.facts.source,
-                    raised.name,
-                    raised.outcome,
-                    raised.detail,
-                    message.call_id,
-                    message.start_line,
-                )
-            )
-        ruling = case.ruling
-        if ruling is None:
-            return
-        if not ruling.reason.denies:
-            ticket.uncommitted[len(ticket.records)] = job
-        ticket.records.append(
-            RulingRecord(
-                ticket.frame.number,
-                time,
-                flow,
-                case.facts.source,
-                message.start_line,
-                message.method,
-                message.status,
-                message.call_id,
-                message.cseq,
-                ruling.verdict,
-                ruling.reason,
-                job.template.name if job.template is not None else "",
-                case.policy.name,
-                tuple(spi(fingerprint) for fingerprint in case.fingerprints),
-                tuple(str(tier) for tier in case.tiers),
-                ruling.alerts,
-                job.enforced,
-                message.from_uri,
-                message.to_uri,
-                tuple(case.sightings.values()),
-                job.raw,
-            )
-        )
-
-    def _raise(self, ticket: _Ticket, flow: Flow | None, error: DecodeError, source: bytes = b"") -> bool:
+    def _raise(self, ticket: Ticket, flow: Flow | None, error: DecodeError, source: bytes = b"") -> bool:
         """Record an exception of what is no message yet; whether it denies."""
         frame = ticket.frame
         source = flow.source if flow is not None else source
@@ -573,44 +464,13 @@ class Pipeline:
         ticket.denied |= outcome is Outcome.DENY
         return outcome is Outcome.DENY
 
-    def _void(self, ticket: _Ticket, detail: str) -> None:
+    def _void(self, ticket: Ticket, detail: str) -> None:
         """The commit failed: what was accepted on the strength of it is an exception now."""
         for index, job in ticket.uncommitted.items():
-            case = job.case
-            outcome = case.policy.outcomes[ExceptionName.STORE_UNAVAILABLE]
-            ticket.records[index] = ExceptionRecord(
-                ticket.frame.number,
-                ticket.frame.time,
-                job.flow,
-                case.facts.source,
-                ExceptionName.STORE_UNAVAILABLE,
-                outcome,
-                detail,
-                case.message.call_id,
-                case.message.start_line,
-            )
-            if outcome is Outcome.DENY:
+            if job.void(index, detail) is Outcome.DENY:
                 ticket.denied = True
                 job.fate.revoke(self._denial(job.fate, job.flow, ticket, job))
                 job.fate.bind(ticket)
-
-
-def _exhibits(ticket: _Ticket) -> Iterator[Exhibit]:
-    for job, told in ticket.kept:
-        case, records = job.case, tuple(ticket.records[told])
-        if case.keep is not None and case.keep.takes(records, bool(case.signer)):
-            yield Exhibit(
-                job.raw,
-                ticket.frame.number,
-                ticket.frame.time,
-                job.flow,
-                case.facts.source,
-                job.template.name if job.template is not None else "",
-                case.policy.name,
-                case.signer,
-                case.signed_by,
-                records,
-            )
 
 
 def _framed(framer: StreamFramer, delivery: Delivery) -> Sequence[Framed | Unframed]:
