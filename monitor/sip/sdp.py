@@ -19,7 +19,7 @@ MAX_HOST = 255
 
 _ODD_LINE = re.compile(rb"[\s\0]*+([amc])[ \t]*+=[ \t]*+(.*)", re.IGNORECASE | re.DOTALL)
 _CAPABILITY = re.compile(rb"\s*+acap\s*+:\s*+\d++\s++", re.IGNORECASE)
-_ROLE = re.compile(rb"(\s*+\d++[ \t]++)(?:client|server|both)[ \t]++", re.IGNORECASE)
+_ROLE = re.compile(rb"\A(\s*+\d++[ \t]++)(?:client|server|both)[ \t]++", re.IGNORECASE)
 
 
 def keys(content: bytes, report: Report) -> tuple[KeyMaterial, ...]:

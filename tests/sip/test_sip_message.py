@@ -4,6 +4,7 @@ import pytest
 from sip_samples import SDP, request
 
 from monitor.exceptions import ExceptionName
+from monitor.sip import header
 from monitor.sip.error import SipError
 from monitor.sip.header import MAX_HEADER_SECTION, MAX_HEADERS
 from monitor.sip.message import MAX_VIAS, Message, parse, parse_fragment
@@ -284,3 +285,11 @@ def test_fragments() -> None:
     assert headers.troubles == ()
     with_body = parse_fragment(b"Content-Type: application/sdp\r\n\r\n" + SDP)
     assert with_body.body == SDP
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b"x"])
+def test_the_end_of_a_quoted_string_is_looked_for_once(end: bytes) -> None:
+    """Else thousands of escaped quotes would each be a start, and the search for its end go through the rest."""
+    value = b'"' + b'\\"' * 1000 + end
+    assert [found.span() for found in header.QUOTED.finditer(value)] == [(0, len(value))]
+    assert header.without_quoted(value) == value

@@ -6,6 +6,7 @@ import pytest
 from sip_samples import KEY_ONE, KEY_TWO, OCTETS_ONE, OCTETS_TWO, SDP, Reports
 
 from monitor.exceptions import ExceptionName
+from monitor.sip import sdp
 from monitor.sip.sdes import MAX_LINE_KEYS, SUITES, KeyMaterial
 from monitor.sip.sdp import MAX_HOST, MAX_KEYS, MAX_LINES, keys
 
@@ -225,3 +226,10 @@ def test_of_an_address_that_is_none_only_the_beginning_is_kept() -> None:
     named = description(b"a=crypto:1 %s inline:%s" % (SUITE, KEY_ONE))
     (key,) = keys(named.replace(b"192.0.2.10", b"X" * 40_000), Reports())
     assert key.endpoint == ("x" * MAX_HOST, 49170)
+
+
+def test_a_role_is_looked_for_at_the_beginning_only() -> None:
+    """Else each of thousands of digits would be a beginning, and be read to the last."""
+    assert sdp._ROLE.search(b"x" + b"1" * 1000 + b" client ") is None
+    content = description(b"a=cryptoscale:1 client %s inline:%s" % (SUITE, KEY_ONE))
+    assert octets(content, Reports()) == [OCTETS_ONE]
