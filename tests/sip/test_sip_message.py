@@ -289,7 +289,7 @@ def test_fragments() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\\", b"x"])
 def test_the_end_of_a_quoted_string_is_looked_for_once(end: bytes) -> None:
-    """Else thousands of escaped quotes would each be a start, and the search for its end go through the rest."""
+    """Else each of thousands of escaped quotes would be a start, and what follows be read to the end."""
     value = b'"' + b'\\"' * 1000 + end
     assert [found.span() for found in header.QUOTED.finditer(value)] == [(0, len(value))]
     assert header.without_quoted(value) == value
