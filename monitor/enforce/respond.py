@@ -21,7 +21,7 @@ REFUSED = "refused"
 
 _DEFAULT_PORT = 5060
 _FIRST_VALUE = re.compile(rb"(?>(?:\"(?>(?:[^\"\\]|\\.)*)\"|[^,\"])+)", re.DOTALL)
-_RECEIVED = re.compile(rb"[ \t]*+;[ \t]*+received[ \t]*+=[^;,]*+", re.IGNORECASE)
+_RECEIVED = re.compile(rb";[ \t]*+received[ \t]*+=[^;,]*+", re.IGNORECASE)
 _RPORT = re.compile(rb";[ \t]*+rport(?=[ \t;]|\Z)", re.IGNORECASE)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from frames import invite, sdp
 
+from monitor.enforce import respond as respond_module
 from monitor.enforce.respond import (
     BURST,
     MAX_SOURCES,
@@ -180,3 +181,10 @@ class TestLimits:
         for number in range(2 * MAX_SOURCES):
             limiter.allows(number.to_bytes(4), 0)
         assert len(limiter._sources) == MAX_SOURCES
+
+
+def test_a_received_parameter_is_looked_for_from_its_semicolon() -> None:
+    """Were it from the blanks before, thousands of them without one would be read again from each."""
+    assert respond_module._RECEIVED.match(b" ;received=192.0.2.5") is None
+    _, read = answered(REQUEST.replace(VIA, VIA + b" " * 100 + b";received=198.51.100.1" + b" " * 100, 1))
+    assert read.vias[0].received == ""
