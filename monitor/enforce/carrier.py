@@ -55,10 +55,17 @@ class Carrier:
             transport[13] &= ~FIN
         return self._assembled(bytes(transport), payload)
 
-    def reset(self) -> bytes:
-        """A TCP segment turned into a reset at its own sequence number (RFC 9293 §3.5.3, RFC 5961 §3.2)."""
+    def reset(self, back: int = 0) -> bytes:
+        """A TCP segment turned into a reset (RFC 9293 §3.5.3).
+
+        :param back: by how many octets its sequence number is before the segment's. The recipient obeys it
+            where it is the one that he expects next (RFC 5961 §3.2).
+        """
+        sequence = (int.from_bytes(self.transport[4:8]) - back) % (1 << 32)
         rest = struct.pack("!BBHHH", _TCP_HEADER // 4 << 4, RST | ACK, 0, 0, 0)
-        return self._assembled(self.transport[:_TCP_ADDRESSED] + rest, b"")
+        return self._assembled(
+            self.transport[:4] + struct.pack("!I", sequence) + self.transport[8:_TCP_ADDRESSED] + rest, b""
+        )
 
     @property
     def _protocol(self) -> int:

@@ -16,7 +16,7 @@ class Action:
 
     how: str
     """``accepted``, ``dropped``, ``neutralised``, ``reset``, or ``shortened`` to what stands before the
-    message that the connection is reset for. Where nothing does, every other segment is no reset but left
+    message that the connection is reset for. Where nothing does, not every segment is a reset, some are left
     empty: the recipient's host, where nobody has that connection any more, answers it and tells the sender.
     """
     packet: bytes | None = None
@@ -56,11 +56,12 @@ def _segment(carrier: Carrier, settled: Settled) -> Action:
     end = start + len(payload)
     below = max(0, min(end, settled.floor) - start)
     payload[:below] = FILLER * below
-    cut, touched = None, below > 0
+    cut, expected, touched = None, start, below > 0
     for denial in settled.denials:
         harmless = _harmless(denial)
         if harmless is None:
             cut = min(max(0, denial.reach - start), len(payload) if cut is None else cut)
+            expected = min(expected, _expected(denial))
             continue
         low, high = max(start, denial.start), min(end, denial.start + len(harmless))
         if low < high:
@@ -68,12 +69,21 @@ def _segment(carrier: Carrier, settled: Settled) -> Action:
             touched = True
     if cut == 0 and settled.turn % 2:
         return Action("reset", carrier.reset())
+    if cut == 0 and settled.turn % 4 == 2 and expected < start:
+        # Ruled on together with what stands before it: the recipient does not stand here.
+        return Action("reset", carrier.reset(start - expected))
     if cut is not None:
         return Action("shortened", carrier.carrying(bytes(payload[:cut])))
     if touched:
         return Action("neutralised", carrier.carrying(bytes(payload)))
     # Denied, and nothing of what is denied is in it: it only made a message whole.
     return DROP
+
+
+def _expected(denial: Denial) -> int:
+    """Offset of the octet that the recipient waits for, as far as can be told."""
+    low, high = denial.passed
+    return high if low <= denial.reach < high else denial.reach
 
 
 def _harmless(denial: Denial) -> bytes | None:

@@ -97,7 +97,12 @@ class Wire:
         self.core.feed(self.tape.frame(tcp(PROXY, ALICE, self.first - 1, b"", SYN)))
 
     def send(self, offset: int, payload: bytes, after: float = 0.0) -> None:
-        """Send one segment."""
+        """Send one segment, which is ruled on before the next."""
+        self.feed(offset, payload, after)
+        self.settle()
+
+    def feed(self, offset: int, payload: bytes, after: float = 0.0) -> None:
+        """Send one segment that the next may catch up with."""
         packet = tcp(PROXY, ALICE, self.first + offset, payload)
         frame = self.tape.frame(packet, after)
         verdict = self.core.feed(frame)
@@ -105,7 +110,6 @@ class Wire:
             self.waiting[frame.number] = packet
         else:
             self._arrive(packet, Action("accepted" if verdict is Verdict.ACCEPT else "dropped"))
-        self.settle()
 
     def settle(self) -> None:
         """Commit, and let go what is decided."""
@@ -306,6 +310,28 @@ class TestNeutralisedStreams:
             )
         assert made.counts["let-go-full"] == 7
         assert len(made.settle()) == 7
+
+    def test_a_reset_stands_where_the_recipient_does_though_segments_are_ruled_on_together(self) -> None:
+        wire = Wire(core())
+        calls(1, on=wire.core)
+        odd = replay(1).replace(b"Max-Forwards: 70\r\n", b"Max-Forwards: 70\n")
+        octets, whole = fresh(2) + odd, len(fresh(2))
+        for start, end in ((0, whole + 100), (whole + 100, whole + 200), (whole + 200, len(octets))):
+            wire.feed(start, octets[start:end])
+        wire.settle()
+        assert wire.received == fresh(2)
+        assert wire.actions == ["shortened", "reset", "reset"]
+        assert wire.resets == [whole + 100, whole]
+        assert wire.closed
+
+    def test_a_reset_stands_after_what_has_passed_of_the_replay(self) -> None:
+        wire = Wire(core(Remedy.RESET))
+        calls(1, on=wire.core)
+        octets = fresh(2) + replay(1)
+        for start, end in ((0, 500), (500, 700), (700, len(octets))):
+            wire.send(start, octets[start:end])
+        assert wire.closed
+        assert wire.resets == [700]
 
     def test_a_part_that_came_early_has_passed_so_the_rest_does_not(self) -> None:
         wire = Wire(core())
