@@ -126,8 +126,8 @@ class View:
         grid.add_column(no_wrap=True, overflow="ellipsis")
         verdicts = status["verdicts"]
         grid.add_row("packets", self._counted(f"{_packets(status):,}", _packets))
-        dropped = Text(f"{verdicts['deny']:,} dropped", style="bold red" if verdicts["deny"] else "")
-        grid.add_row("", dropped + Text(f"   {status['expired']:,} of them were too late"))
+        dropped = (f"{verdicts['deny']:,} dropped", "bold red" if verdicts["deny"] else "")
+        grid.add_row("", Text.assemble(dropped, f"   {status['expired']:,} of them were too late"))
         grid.add_row("pending", f"{status['pending']['packets']:,} packets")
         grid.add_row("verdicts", _latency(status["latency"]))
         grid.add_row("commits", _latency(status["commit"]))

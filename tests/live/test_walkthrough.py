@@ -62,6 +62,8 @@ def clone(tmp_path: Path) -> Path:
     )
     program.chmod(0o755)
     (folder / ".venv/installed").touch()
+    for key in folder.glob("pcaps/keys/*.pem"):
+        key.chmod(0o644)  # as git leaves them
     return folder
 
 
@@ -101,6 +103,7 @@ def walk(found: list[tuple[str, str]], clone: Path, *prefix: str, before: str = 
         timeout=300,
     )
     assert done.returncode == 0, done.stdout
+    assert "chmod" not in done.stdout, done.stdout
     printed = done.stdout.split(MARK)[1:]
     for (_, shown), output in zip(found, printed, strict=True):
         for line in shown.splitlines():
