@@ -55,6 +55,8 @@ class Case:
     """Whether the message is to be kept as evidence; None: it is not."""
     signers: list[bytes] = field(default_factory=list)
     """DER of the certificates of those who signed the layer at hand well."""
+    signatures: int = 0
+    """How many there were so far."""
     certificates: Sequence[bytes] = ()
     """DER of the certificates that came with that layer."""
     provided: set[Service] = field(default_factory=set)

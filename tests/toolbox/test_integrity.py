@@ -152,6 +152,24 @@ def test_another_certificate_of_the_same_name_does_not_help() -> None:
     assert single(alone).status == INVALID
 
 
+def test_a_key_that_takes_long_to_check_with_is_not_used() -> None:
+    """Who signs chooses the exponent; one as long as the modulus is as slow as a private key."""
+    data = signed("rsa", "-nodetach")
+    authority, party = material().authority.key, material()["rsa"]
+    assert isinstance(authority, ec.EllipticCurvePrivateKey)
+    assert isinstance(party.key, rsa.RSAPrivateKey)
+    modulus, serial = party.key.public_key().public_numbers().n, party.certificate.serial_number
+    for exponent, status in (
+        ((1 << 33) - 1, INVALID),
+        ((1 << 33) + 1, SignatureStatus.UNSUPPORTED),
+        (modulus - 2, SignatureStatus.UNSUPPORTED),
+    ):
+        public = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+        slow = issue("rsa", public, "Test CA", authority, serial=serial)
+        encoded = slow.public_bytes(serialization.Encoding.DER)
+        assert single(SignedData(data.content_type, data.content, data.signers, (encoded,))).status == status
+
+
 def test_a_signature_means_one_certificate() -> None:
     """The same key in another certificate, where the signer said which one it means (RFC 5035)."""
     data = signed("rsa", "-nodetach", "-cades")

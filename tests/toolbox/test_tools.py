@@ -33,7 +33,7 @@ from monitor.toolbox.tools.antireplay import EnvelopeTier, Judge, MasterKeyTier
 from monitor.toolbox.tools.authentication import Authentication
 from monitor.toolbox.tools.compression import Compression
 from monitor.toolbox.tools.freshness import Freshness
-from monitor.toolbox.tools.integrity import Integrity
+from monitor.toolbox.tools.integrity import MAX_SIGNATURES, Integrity
 from monitor.toolbox.tools.nonrepudiation import NonRepudiation
 from monitor.toolbox.tools.pki import PublicKeyInfrastructure
 from monitor.wire.frame import NANOSECONDS
@@ -85,6 +85,15 @@ def examined(layer: Layer, made: Databases, seen: Case, *tools: Any) -> Case:
 
 
 class TestIntegrity:
+    def test_signatures_of_one_message_are_checked_up_to_a_limit(self) -> None:
+        seen, made = case(policy=Policy(outcomes=dict.fromkeys(ExceptionName, Outcome.ALERT))), databases()
+        tool = Integrity(made)
+        for _ in range(MAX_SIGNATURES):
+            tool.apply(signed_layer("bob"), seen)
+        assert raised(seen) == []
+        tool.apply(signed_layer("bob"), seen)
+        assert (raised(seen), seen.signers) == (["limit"], [])
+
     @pytest.mark.parametrize("detached", [True, False])
     def test_a_good_signature_makes_its_signer_known(self, detached: bool) -> None:
         seen = examined(signed_layer("bob", detached=detached), databases(), case(), Integrity)

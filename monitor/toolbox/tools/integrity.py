@@ -27,6 +27,12 @@ from monitor.toolbox.tool import NOTHING, Databases, Peeled
 
 MAX_CANDIDATES = 2
 """Certificates that are tried for one signer, where several have its identifier."""
+MAX_SIGNATURES = 16
+"""Signatures of one message that are checked, each of which takes up to some milliseconds."""
+MAX_KEY_BITS = 8192
+"""Of an RSA or DSA key; to check a signature with a longer one takes too long."""
+MAX_EXPONENT_BITS = 33
+"""Of an RSA key's public exponent, which is 65537 as a rule: the same."""
 WEAK_RSA_BITS = 2048
 """An RSA key below this is flagged."""
 
@@ -331,6 +337,8 @@ def _fits(
 ) -> bool:
     """Whether a signature is one over ``message`` with the key of ``certificate``."""
     key = x509.load_der_x509_certificate(certificate).public_key()
+    if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) and _is_slow(key):
+        raise CmsError(ExceptionName.UNSUPPORTED, "CMS: a key that takes too long to check with")
     try:
         if family in ("rsa", "pss") and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, message, scheme or padding.PKCS1v15(), digest)
@@ -345,6 +353,12 @@ def _fits(
     except InvalidSignature:
         return False
     return True
+
+
+def _is_slow(key: rsa.RSAPublicKey | dsa.DSAPublicKey) -> bool:
+    if key.key_size > MAX_KEY_BITS:
+        return True
+    return isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e.bit_length() > MAX_EXPONENT_BITS
 
 
 class Integrity:
@@ -368,6 +382,10 @@ class Integrity:
         if content is None and signed.content is None and signed.signers:
             # It gives no service to anything in the message, so it takes nothing from it either.
             case.report(ExceptionName.UNSUPPORTED, "a signature whose content is not in the message")
+            return NOTHING
+        case.signatures += len(signed.signers)
+        if case.signatures > MAX_SIGNATURES:
+            case.report(ExceptionName.LIMIT, f"more than {MAX_SIGNATURES} signatures in one message")
             return NOTHING
         try:
             results = verify(signed, content, self._known)
