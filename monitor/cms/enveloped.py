@@ -1,5 +1,6 @@
 """EnvelopedData (RFC 5652 §6) and AuthEnvelopedData (RFC 5083)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,12 +111,29 @@ def read_algorithm(outer: Cursor, tag: int = ber.SEQUENCE) -> Algorithm:
     return Algorithm(cursor.identifier(), cursor.rest())
 
 
-def read_issuer_and_serial(outer: Cursor) -> tuple[bytes, int]:
-    """Read an IssuerAndSerialNumber at a cursor: the Name's element and the number."""
+def read_identifier(outer: Cursor, key_identifier: Callable[[Cursor], bytes]) -> tuple[bytes, int, bytes]:
+    """Read who a recipient or a signer is: the issuer's Name and the number of a certificate
+    (IssuerAndSerialNumber), or a key identifier, which each kind of info has in a form of its own.
+
+    :param key_identifier: reads the latter.
+    :returns: the Name's element and the number, or empty and 0; the key identifier, or empty.
+    """
+    if outer.peek() != ber.SEQUENCE:
+        return b"", 0, key_identifier(outer)
     cursor = outer.enter(ber.SEQUENCE)
     issuer, serial = cursor.element(), cursor.integer()
     cursor.finish("IssuerAndSerialNumber")
-    return issuer, serial
+    return issuer, serial, b""
+
+
+def read_key_identifier(cursor: Cursor) -> bytes:
+    """Read the key identifier of a KeyTransRecipientInfo or a SignerInfo."""
+    return cursor.string(0x80)
+
+
+def _recipient_key_identifier(cursor: Cursor) -> bytes:
+    """That of a RecipientEncryptedKey; date and other attributes may follow it."""
+    return cursor.enter(0xA0).string()
 
 
 def _start(cursor: Cursor) -> tuple[Recipient, ...]:
@@ -146,11 +164,7 @@ def _start(cursor: Cursor) -> tuple[Recipient, ...]:
 def _key_transport(outer: Cursor) -> Recipient:
     cursor = outer.enter(ber.SEQUENCE)
     cursor.integer()
-    issuer, serial, key_identifier = b"", 0, b""
-    if cursor.peek() == ber.SEQUENCE:
-        issuer, serial = read_issuer_and_serial(cursor)
-    else:
-        key_identifier = cursor.string(0x80)
+    issuer, serial, key_identifier = read_identifier(cursor, read_key_identifier)
     algorithm = read_algorithm(cursor)
     encrypted_key = cursor.string()
     cursor.finish("KeyTransRecipientInfo")
@@ -176,11 +190,7 @@ def _key_agreement(outer: Cursor) -> list[Recipient]:
         if len(recipients) == MAX_RECIPIENTS:
             ber.limit(f"more than {MAX_RECIPIENTS} recipients")
         key = keys.enter(ber.SEQUENCE)
-        issuer, serial, key_identifier = b"", 0, b""
-        if key.peek() == ber.SEQUENCE:
-            issuer, serial = read_issuer_and_serial(key)
-        else:
-            key_identifier = key.enter(0xA0).string()  # date and other attributes may follow it
+        issuer, serial, key_identifier = read_identifier(key, _recipient_key_identifier)
         encrypted_key = key.string()
         key.finish("RecipientEncryptedKey")
         recipients.append(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from monitor.cms import ber
 from monitor.cms.ber import Cursor
-from monitor.cms.enveloped import Algorithm, read_algorithm, read_issuer_and_serial
+from monitor.cms.enveloped import Algorithm, read_algorithm, read_identifier, read_key_identifier
 
 MAX_SIGNERS = 8
 """SignerInfos of one SignedData; each may cost a signature's verification."""
@@ -122,11 +122,7 @@ def _whole_elements(outer: Cursor, tag: int, most: int, what: str) -> tuple[byte
 def _signer(outer: Cursor) -> SignerInfo:
     cursor = outer.enter(ber.SEQUENCE)
     cursor.integer()
-    issuer, serial, key_identifier = b"", 0, b""
-    if cursor.peek() == ber.SEQUENCE:
-        issuer, serial = read_issuer_and_serial(cursor)
-    else:
-        key_identifier = cursor.string(0x80)
+    issuer, serial, key_identifier = read_identifier(cursor, read_key_identifier)
     digest = read_algorithm(cursor)
     signed = b""
     if cursor.peek() == 0xA0:
