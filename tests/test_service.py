@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -490,7 +490,7 @@ def with_exhibits(stage: Stage) -> None:
     def settled() -> list[Settled]:
         exhibit = Exhibit(b"", 1, 1000, FLOW, bytes(4), "", "", "", b"", ())
         return [
-            replace(each, exhibits=(exhibit,) if each.verdict is Verdict.ACCEPT else ()) for each in settle()
+            each._replace(exhibits=(exhibit,) if each.verdict is Verdict.ACCEPT else ()) for each in settle()
         ]
 
     stage.core.settle = settled  # type: ignore[method-assign]
