@@ -332,6 +332,18 @@ class TestB2bua:
         stage.send(self.copied(invite, stage.call(B2BUA, ALICE)), reason)
         check(stage, self.POLICY)
 
+    def test_an_answer_that_it_kept_back_for_longer_is_anothers(self, stage: Stage) -> None:
+        """A limit of the method: a 183 with a key, of which nothing is told before the 200."""
+        outer, invite = self.first(stage)
+        inner = stage.call(B2BUA, ALICE)
+        onward = stage.send(self.copied(invite, inner), RELAYED)
+        answer = stage.plain(ALICE)
+        stage.send(inner.reply(onward, 183, answer), FIRST_USE)
+        stage.wait(T)
+        stage.send(inner.reply(onward, 200, answer), REFRESH)
+        stage.send(outer.reply(invite, 200, answer), KEY_REUSED)
+        check(stage, self.POLICY)
+
     @pytest.mark.parametrize("callee", [ALICE, CAROL, BOB])
     def test_no_third_leg(self, stage: Stage, callee: Party) -> None:
         _, invite = self.first(stage)
