@@ -37,6 +37,8 @@ def main(options: argparse.Namespace) -> int:
             print(json.dumps(record))
     elif records:
         asking.console().print(asking.latest(records))
+        if len(records) == options.number < KEPT:
+            print(f"There may be more: 'alerts -n {KEPT}' tells all that are kept.")
     else:
         print("Nothing was denied, and nothing was worth an alert.")
     return 0

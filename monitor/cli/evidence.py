@@ -24,6 +24,8 @@ from monitor.observe.entry import PUBLIC_KEY, Entry, EvidenceError
 from monitor.observe.export import export
 from monitor.wire.frame import NANOSECONDS
 
+WIDEST = 200
+"""Letters of a line of 'list'; --json tells all."""
 MOST = 20
 """Findings that are told in full; the rest of a damaged log is told as a number."""
 
@@ -169,7 +171,8 @@ def _signer(found: Entry) -> str:
 
 
 def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
+    cut = text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+    return "".join(letter if letter.isprintable() else "?" for letter in cut)
 
 
 def _export(directory: Path, index: int, folder: Path) -> None:

@@ -37,6 +37,7 @@ from monitor.media.examination import Examination
 from monitor.media.keychain import Keychain
 from monitor.media.signalling import Signalling
 from monitor.observe.report.findings import Findings
+from monitor.observe.report.media import left_out_of
 from monitor.observe.report.page import page
 from monitor.observe.report.report import CaptureFacts, Media, Report
 from monitor.pipeline import Pipeline, Settled
@@ -240,6 +241,8 @@ class _Run:
     def close(self, media: Media) -> None:
         """Tell what came of the media, and the summary."""
         self.output.media(media.repeats)
+        for said in left_out_of(media):
+            print(f"replay-monitor: {said}", file=sys.stderr)
         accepted, denied = self.verdicts[Verdict.ACCEPT], self.verdicts[Verdict.DENY]
         self.output.summary(
             {

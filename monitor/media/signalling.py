@@ -33,7 +33,8 @@ class Signalling:
         self.suspects: dict[bytes, None] = {}
         """Fingerprints of the master keys under which media may repeat its keystream, in the order found."""
         self.left_out = 0
-        """Keys that came when ``MAX_KEYS`` or ``MAX_SUSPECTS`` were there."""
+        """Keys that came when ``MAX_KEYS`` or ``MAX_SUSPECTS`` were there; and for envelopes that were denied
+        when nobody remembered, for ``MAX_ENVELOPES``, what they held, one key each."""
         self._seen: set[bytes] = set()
         self._held: dict[bytes, tuple[bytes, ...]] = {}
         self._calls: dict[Endpoint, deque[tuple[int, str]]] = {}
@@ -50,6 +51,8 @@ class Signalling:
             held = (key for envelope in envelopes for key in self._held.get(envelope, ()))
             # Not whatever else came with it: an attacker can add as many fresh keys as he likes.
             self._suspect(key for key in (*masters, *held) if key in self._seen)
+            if len(self._held) >= MAX_ENVELOPES:
+                self.left_out += sum(envelope not in self._held for envelope in envelopes)
         elif masters and len(self._held) < MAX_ENVELOPES:
             for envelope in envelopes:
                 self._held.setdefault(envelope, tuple(masters))

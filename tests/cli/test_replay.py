@@ -17,6 +17,7 @@ from pages import PCAPS, Reader, capture
 
 from monitor.__main__ import main
 from monitor.cli import replay
+from monitor.media import examination, keychain
 from monitor.media.keychain import Keychain
 
 KEYS = ("--keys", str(PCAPS / "keys"), "--trust", str(PCAPS / "keys" / "ca.pem"))
@@ -225,3 +226,14 @@ def test_an_original_that_this_run_did_not_see(tmp_path: Path, capsys: pytest.Ca
     assert main(["replay", "--json", "--store", store, "--report", str(page), second]) == 1
     assert _lines(capsys.readouterr().out)[0]["reason"] == "source-changed"
     assert "192.0.2.66 sent key material that was known before this run" in page.read_text()
+
+
+def test_media_that_was_not_looked_at_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keychain, "MAX_KEYS", 1)
+    monkeypatch.setattr(examination, "MAX_SOURCES", 1)
+    main(["replay", *KEYS, "--json", MEDIA])
+    told = capsys.readouterr().err.splitlines()
+    assert "replay-monitor: the media under 4 master keys or more was not looked for" in told[0]
+    assert "media packets passed over: there may be more than is told" in told[1]

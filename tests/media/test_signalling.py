@@ -118,8 +118,12 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard.call_of(TO_ALICE, 99) == "9" * signalling.CALL_ID_KEPT
     assert heard.call_of(TO_ALICE, 6) == ""
     assert heard.call_of(Flow(BOB, 1, ALICE, 9, "udp"), 99) == ""
+    assert heard.left_out == 0
     heard.hear(ruling(Reason.ENVELOPE_REUSED, envelope(bytes([9]) * 32)))
     assert not heard.suspects
+    assert heard.left_out == 1
+    heard.hear(ruling(Reason.ENVELOPE_REUSED, envelope(bytes([1]) * 32)))
+    assert heard.left_out == 1
 
 
 def test_keys_that_are_left_out_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

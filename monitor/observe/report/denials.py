@@ -4,15 +4,17 @@ from collections.abc import Iterator, Sequence
 
 from monitor.antireplay.fingerprint import spi
 from monitor.antireplay.observation import Tier
-from monitor.observe.report.difference import Mark, Piece, compare
-from monitor.observe.report.findings import MAX_EXAMPLES, Findings, Incident
+from monitor.observe.report.difference import MAX_LINES, Mark, Piece, compare
+from monitor.observe.report.findings import Findings, Incident
 from monitor.observe.report.judged import Judged
 from monitor.observe.report.ladder import ladder
 from monitor.observe.report.markup import Child, Markup, joined, shortened, tag, text
 from monitor.observe.report.parts import pill, table
-from monitor.observe.report.words import MEANINGS, clock, duration, headline, listed, moment, octets
+from monitor.observe.report.words import MEANINGS, clock, count, duration, examples, headline, moment, octets
 from monitor.wire import address
 
+MAX_SPIS = 4
+"""Fingerprints that a row of the overview names."""
 MAX_SHOWN = 50
 """Incidents that are shown in detail; of the others the table tells."""
 
@@ -80,10 +82,9 @@ def _claims(incident: Incident) -> Markup | None:
 def _what(incident: Incident) -> Markup:
     denied = incident.denied
     shared = sorted(incident.shared) or [fingerprint for fingerprint, _ in denied.fingerprints]
-    return joined(
-        text(shortened(denied.what, 40)),
-        tag("div", "SPI ", tag("code", " ".join(map(spi, shared[:4])), class_="nowrap"), class_="soft small"),
-    )
+    more = f" and {len(shared) - MAX_SPIS:,} more" if len(shared) > MAX_SPIS else None
+    spis = tag("code", " ".join(map(spi, shared[:MAX_SPIS])), class_="nowrap")
+    return joined(text(shortened(denied.what, 40)), tag("div", "SPI ", spis, more, class_="soft small"))
 
 
 def _whence(incident: Incident) -> Markup:
@@ -106,11 +107,10 @@ def _more(incident: Incident) -> Markup | None:
     denied = incident.denied
     parts: list[Child] = []
     if incident.count > 1:
-        frames = listed([f"{frame:,}" for frame in incident.frames])
-        more = " …" if incident.count > MAX_EXAMPLES else ""
+        frames = examples([f"{frame:,}" for frame in incident.frames], incident.count)
         span = duration(incident.last - denied.time)
         parts.append(
-            f"It came {incident.count:,} times within {span} (frames {frames}{more}); shown is the first. "
+            f"It came {incident.count:,} times within {span} (frames {frames}); shown is the first. "
         )
     if incident.original is None:
         parts.append(
@@ -172,6 +172,8 @@ def _material(judged: Judged, incident: Incident) -> Markup:
         name = "master key" if tier is Tier.MASTER_KEY else "envelope"
         both = pill("in both", "bad") if known else None
         parts.append(tag("div", f"{name} ", tag("code", spi(fingerprint)), " ", both))
+    if judged.further:
+        parts.append(tag("div", f"and {judged.further:,} more", class_="soft small"))
     return joined(*parts)
 
 
@@ -199,6 +201,9 @@ def _headers(incident: Incident) -> Markup:
     caption = f"Start line and header fields: {same} of {len(pairs)} lines are the same." if original else ""
     if denied.cut or (original is not None and original.cut):
         caption += " The rest of the header is left out."
+    further = max(len(denied.head), len(original.head) if original else 0) - MAX_LINES
+    if further > 0:
+        caption += f" {count(further, 'further line')} left out."
     heads = tag(
         "tr",
         tag("th", "original", scope="col"),

@@ -56,6 +56,8 @@ class Call:
     messages: int = 0
     marks: list[tuple[int, Reason]] = field(default_factory=list)
     """Times and reasons of its rulings."""
+    further: int = 0
+    """Rulings beyond those."""
     denied: int = 0
 
 
@@ -190,6 +192,8 @@ class Findings:
             call.denied += record.denies
             if len(call.marks) < MAX_MARKS:
                 call.marks.append((record.time, record.reason))
+            else:
+                call.further += 1
         if record.denies:
             self._denial(record)
         else:

@@ -41,6 +41,8 @@ class Judged:
     alerts: tuple[str, ...]
     enforced: bool
     fingerprints: tuple[tuple[bytes, Tier], ...]
+    further: int
+    """Fingerprints that were not kept."""
     head: tuple[str, ...]
     """Its lines from the start line to the last header field, unfolded."""
     cut: bool
@@ -71,6 +73,7 @@ class Judged:
             record.alerts,
             record.enforced,
             tuple((each.fingerprint, each.tier) for each in record.sightings[:MAX_FINGERPRINTS]),
+            max(0, len(record.sightings) - MAX_FINGERPRINTS),
             tuple(line.rstrip("\r") for line in kept.decode("utf-8", "backslashreplace").split("\n")),
             len(head) > MAX_HEAD,
             len(body),

@@ -40,18 +40,22 @@ def harm(media: Media) -> Iterator[Markup]:
             f"{keys} came where it must not. {count(verified, 'media packet')} are under it, and no "
             "keystream repeats.",
         )
+    for said in left_out_of(media):
+        yield left_out(f"{said[0].upper()}{said[1:]}.")
+
+
+def left_out_of(media: Media) -> Iterator[str]:
+    """What was not looked at, and why."""
     if media.left_out:
         keys = count(media.left_out, "master key")
-        yield left_out(f"The media under {keys} was not looked for: there was no room to remember them.")
+        yield f"the media under {keys} or more was not looked for: there was no room to remember them"
     if cut := media.counts["cut"]:
-        yield left_out(
-            f"Of {count(cut, 'media packet')} not all was captured, so nothing can be told of them: capture "
-            "with a larger snapshot length."
+        yield (
+            f"of {count(cut, 'media packet')} not all was captured, so nothing can be told of them: capture "
+            "with a larger snapshot length"
         )
     if limited := media.counts["limited"]:
-        yield left_out(
-            f"A limit was hit, {count(limited, 'media packet')} passed over: there may be more than is told."
-        )
+        yield f"a limit was hit, {count(limited, 'media packet')} passed over: there may be more than is told"
 
 
 def _found(media: Media) -> Iterator[Markup]:

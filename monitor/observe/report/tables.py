@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from monitor.antireplay.fingerprint import spi
 from monitor.antireplay.observation import Tier
 from monitor.exceptions import Outcome
-from monitor.observe.report.findings import MAX_EXAMPLES, Findings, Known, Trouble
+from monitor.observe.report.findings import Findings, Known, Trouble
 from monitor.observe.report.markup import Markup, joined, shortened, tag, text
 from monitor.observe.report.parts import left_out, number, pill, row, table
 from monitor.observe.report.report import CaptureFacts, Report
-from monitor.observe.report.words import listed, moment, octets
+from monitor.observe.report.words import examples, listed, moment, octets
 
 MAX_ASSOCIATIONS = 200
 """Associations that are listed."""
@@ -70,8 +70,7 @@ def exceptions(findings: Findings) -> Iterator[Markup]:
 
 def _trouble(trouble: Trouble) -> Markup:
     kinds = {Outcome.DENY: "bad", Outcome.ALERT: "warn", Outcome.ACCEPT: "ok"}
-    frames = ", ".join(f"{frame:,}" for frame in trouble.frames)
-    more = " …" if trouble.count > MAX_EXAMPLES else ""
+    frames = examples([f"{frame:,}" for frame in trouble.frames], trouble.count)
     until = tag("div", f"until {moment(trouble.last)}", class_="soft small") if trouble.count > 1 else None
     return tag(
         "tr",
@@ -80,7 +79,7 @@ def _trouble(trouble: Trouble) -> Markup:
         tag("td", text(trouble.detail)),
         number(trouble.count),
         tag("td", moment(trouble.first), until, class_="nowrap"),
-        tag("td", f"frames {frames}{more}", tag("div", ", ".join(trouble.sources), class_="soft small")),
+        tag("td", f"frames {frames}", tag("div", ", ".join(trouble.sources), class_="soft small")),
     )
 
 

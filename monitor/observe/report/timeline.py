@@ -10,7 +10,7 @@ from monitor.observe.report.judged import MAX_TEXT
 from monitor.observe.report.markup import Markup, joined, shortened, tag
 from monitor.observe.report.parts import left_out
 from monitor.observe.report.report import Media, Report
-from monitor.observe.report.words import clock, count, duration, moment
+from monitor.observe.report.words import clock, count, duration, listed, moment
 
 MAX_ROWS = 40
 """Calls that are drawn."""
@@ -30,11 +30,14 @@ def timeline(report: Report) -> Iterator[Markup]:
         return
     summed = len(calls) < there or bool(report.findings.troubles) or not calls
     axis = Axis(list(_times(report, calls, summed)), _LABELS, _WIDTH - _MARGIN)
-    yield tag("div", _Drawing(report, calls, axis, summed).picture(), class_="scroll")
+    drawing = _Drawing(report, calls, axis, summed)
+    yield tag("div", drawing.picture(), class_="scroll")
     yield _legends(report.media)
     if there > len(calls):
         said = f"{len(calls)} of {there:,} calls are drawn: those with denials before all others."
         yield left_out(said)
+    if not_drawn := drawing.not_drawn():
+        yield left_out(f"Not drawn are {listed(not_drawn)}.")
 
 
 def chosen(findings: Findings, media: Media) -> list[Call]:
@@ -99,6 +102,21 @@ class _Drawing:
             aria_labelledby="timeline-title timeline-said",
             class_="timeline",
         )
+
+    def not_drawn(self) -> list[str]:
+        """What limits keep out of the rows that are there."""
+        links = sum(self._ends(incident) is not None for incident in self._report.findings.incidents.values())
+        marks = sum(call.further for call in self._calls)
+        left = (
+            (links - MAX_LINKS, "further line from an original", "further lines from originals"),
+            (marks, "further ruling", "further rulings"),
+            (
+                len(self._report.media.repeats) - MAX_SPANS,
+                "further pair of streams",
+                "further pairs of streams",
+            ),
+        )
+        return [count(number, one, many) for number, one, many in left if number > 0]
 
     def _bands(self) -> Iterator[Markup]:
         for call in self._calls[1::2]:

@@ -79,6 +79,11 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def examples(items: list[str], total: int) -> str:
+    """The items, and how many more than these there are."""
+    return ", ".join(items) + f" and {total - len(items):,} more" if total > len(items) else listed(items)
+
+
 def listed(items: list[str]) -> str:
     """``a, b and c``."""
     return ", ".join(items[:-1]) + " and " + items[-1] if len(items) > 1 else "".join(items)

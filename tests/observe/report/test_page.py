@@ -11,7 +11,7 @@ from frames import invite, sdp, udp
 from pages import PCAPS, Reader, capture, report
 
 from monitor.antireplay.ruling import Reason
-from monitor.observe.report import denials, findings, judged, summary, tables, timeline, words
+from monitor.observe.report import denials, findings, judged, media, summary, tables, timeline, words
 from monitor.observe.report.markup import visible
 
 BOB, ALICE, CHARLES = "192.0.2.5", "192.0.2.1", "192.0.2.66"
@@ -98,7 +98,7 @@ def test_exceptions_are_grouped(tmp_path: Path) -> None:
     assert "20 messages denied for what could not be told for sure" in told
     assert "20 exceptions tell of what could not be told for sure, 20 of which deny." in told
     assert "ambiguous deny Content-Lengths that differ 20" in told
-    assert "frames 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 …" in told
+    assert "frames 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 8 more" in told
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -167,7 +167,8 @@ def test_many_denials_of_one_kind_are_told_once(tmp_path: Path) -> None:
     packets = [udp(BOB, ALICE, message), *[udp(CHARLES, ALICE, message)] * 300]
     page = report(tmp_path / "report.html", capture(tmp_path / "own.pcap", *packets))
     assert page.count("<article") == 1
-    assert "It came 300 times within 4 min 59 s (frames 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 13 …)" in page
+    frames = ", ".join(map(str, range(2, 14)))
+    assert f"It came 300 times within 4 min 59 s (frames {frames} and 288 more)" in page
 
 
 def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +200,29 @@ def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "The rest of the header is left out.",
     ):
         assert said in told, said
+
+
+def test_what_is_not_drawn_or_named_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, limit, most in (
+        (findings, "MAX_MARKS", 2),
+        (timeline, "MAX_LINKS", 5),
+        (timeline, "MAX_SPANS", 2),
+        (judged, "MAX_FINGERPRINTS", 1),
+        (denials, "MAX_SPIS", 1),
+        (denials, "MAX_LINES", 3),
+        (media, "MAX_SHOWN", 1),
+    ):
+        monkeypatch.setattr(module, limit, most)
+    again = report(tmp_path / "media.html", str(PCAPS / "9-media.pcap"))
+    flooded = report(tmp_path / "flood.html", flood(tmp_path / "flood.pcap", 4, 3))
+    for page, said in (
+        (flooded, "Not drawn are 7 further lines from originals and 8 further rulings."),
+        (again, "Not drawn are 1 further pair of streams."),
+        (again, "2 further pairs of streams are not shown."),
+        (again, "and 1 more"),
+        (flooded, "further lines left out."),
+    ):
+        assert said in Reader(page).text, said
 
 
 def test_a_flood_leaves_a_page_that_can_be_read(tmp_path: Path) -> None:
