@@ -1,6 +1,5 @@
 """What rulings tell of the media: which keys came where they must not, and whose call an endpoint is in."""
 
-from collections import deque
 from collections.abc import Iterable
 
 from monitor.antireplay.observation import Endpoint, Tier
@@ -37,7 +36,7 @@ class Signalling:
         when nobody remembered, for ``MAX_ENVELOPES``, what they held, one key each."""
         self._seen: set[bytes] = set()
         self._held: dict[bytes, tuple[bytes, ...]] = {}
-        self._calls: dict[Endpoint, deque[tuple[int, str]]] = {}
+        self._calls: dict[Endpoint, tuple[tuple[int, str], ...]] = {}
 
     def hear(self, record: RulingRecord) -> None:
         """Take in one ruling."""
@@ -73,14 +72,12 @@ class Signalling:
 
     def _locate(self, endpoints: Iterable[Endpoint], record: RulingRecord) -> None:
         for endpoint in endpoints:
-            calls = self._calls.get(endpoint)
-            if calls is None:
-                if len(self._calls) >= MAX_ENDPOINTS:
-                    continue
-                calls = self._calls[endpoint] = deque(maxlen=MAX_CALLS)
+            calls = self._calls.get(endpoint, ())
+            if not calls and len(self._calls) >= MAX_ENDPOINTS:
+                continue
             call_id = record.call_id[:CALL_ID_KEPT]
             if not calls or calls[-1][1] != call_id:
-                calls.append((record.time, call_id))
+                self._calls[endpoint] = (*calls[-MAX_CALLS + 1 :], (record.time, call_id))
 
     def call_of(self, flow: Flow, time: int) -> str:
         """The Call-ID of the call that media of a flow belongs to, empty where no description names its ends.
