@@ -12,13 +12,14 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /tmp/hypothesis-$(SUDO_UID)
 PYTEST_OPTIONS += -p no:cacheprovider
 endif
 
-.PHONY: help setup setup-test demo test test-systemd conformance man fuzz lint model bench clean
+.PHONY: help setup setup-test demo test test-systemd test-qemu deb conformance man pictures fuzz lint model bench clean
 
 help:  ## say what each target does (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1  \2/p' $(MAKEFILE_LIST)
 
 setup: .venv/installed  ## install the missing Debian packages and make .venv with the package in it
+	@chmod 600 pcaps/keys/*-key.pem 2>/dev/null || true  # git does not keep modes
 
 setup-test: .venv/packages-test  ## setup, and the programs that the tests compare with and call through
 
@@ -26,19 +27,32 @@ demo: setup  ## show the replay attack and its denial, live in network namespace
 	@$(BIN)/replay-monitor demo
 
 test: setup-test  ## run all tests; those in network namespaces need root and are skipped without
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m "not booted"
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m "not booted and not qemu"
 	@[ "$$(id -u)" = 0 ] || echo "Not run as root: the live tests were skipped. 'sudo make test' runs them."
 
 test-systemd: setup-test  ## boot a machine with systemd and test the service in it; needs root, and some minutes once
-	@scripts/install-packages boot
+	@scripts/install-packages boot deb
 	@scripts/make-tree $(MACHINES)/$$(. /etc/os-release && echo $$VERSION_CODENAME)
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m booted
+
+test-qemu: setup-test  ## emulate a machine with a kernel of its own and test the rules of nft in it; needs root
+	@scripts/install-packages boot emulate
+	@scripts/make-tree $(MACHINES)/$$(. /etc/os-release && echo $$VERSION_CODENAME)
+	@scripts/make-kernel $(MACHINES)/kernel-$$(. /etc/os-release && echo $$VERSION_CODENAME)
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m qemu
+
+deb: setup  ## build a Debian package for this release into dist/
+	@scripts/install-packages deb
+	@scripts/make-deb
 
 conformance: setup-test  ## write docs/conformance.md; SIP_CORPORA must name the third-party test data
 	@$(BIN)/python tests/conformance/write_matrix.py
 
 man: setup  ## write the manual page from the parsers
 	@$(BIN)/python scripts/man_page.py
+
+pictures: setup-test  ## take the pictures of docs/images; needs root
+	@$(BIN)/python scripts/pictures.py
 
 fuzz: setup  ## fuzz every layer, a million inputs each (hours); TARGETS="cms session" and RUNS=10000 for less
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/pip install --quiet atheris

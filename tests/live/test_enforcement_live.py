@@ -170,7 +170,7 @@ class Line:
 def lines(network: Network) -> Iterator[tuple[Host, Line, Line]]:
     """Bob and Charles are connected to Alice, whose TCP is queued; who else there is is Alice."""
     alice, bob, charles = (network.host(name) for name in ("alice", "bob", "charles"))
-    # Of a large packet on a connection that conntrack does not know the kernel queues all parts and loses some.
+    # The kernel parts a large packet, and loses some of it where conntrack does not know the connection yet.
     alice.run("iptables", "-w", "-A", "INPUT", "-m", "conntrack", "--ctstate", "NEW", "-j", "ACCEPT")
     with alice.socket(socket.SOCK_STREAM, port=PORT) as listener:
         listener.listen()
