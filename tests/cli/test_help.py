@@ -5,11 +5,14 @@ import re
 import shlex
 from collections.abc import Iterator
 from itertools import takewhile
+from pathlib import Path
 
 import pytest
 
 from monitor.__main__ import COMMANDS, main, parser
 from monitor.cli.helping import EXAMPLES, STATUS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parsers(of: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -56,6 +59,32 @@ def test_each_command_has_examples_that_it_takes(name: str) -> None:
         assert any(f"replay-monitor {' '.join(arguments)} ".startswith(f"{name} ") for arguments in called)
         for arguments in called:
             WHOLE.parse_args(arguments)
+
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+CALL = re.compile(
+    r"(?:^|[|;&(]|\bsudo|exec \w+|until)\s*(?:[\w./-]*/)?replay-monitor\b(?![./-])([^|;&)>#\n]*)", re.M
+)
+"""A call of ours in a block of shell, and its arguments."""
+
+
+def shown(document: Path) -> Iterator[str]:
+    """The arguments of every call of ours that a document shows."""
+    for block in re.findall(r"^```sh\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE):
+        joined = re.sub(r"\\\n|\d>\S+", " ", block)
+        yield from CALL.findall(joined)
+
+
+def test_documents_show_commands() -> None:
+    assert sum(len(list(shown(document))) for document in DOCUMENTS) >= 24
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_parser_takes_what_documents_show(document: Path) -> None:
+    for arguments in shown(document):
+        words = shlex.split(arguments)
+        if words != ["--version"]:
+            WHOLE.parse_args(words)
 
 
 def test_each_action_of_the_rules_has_an_example() -> None:
