@@ -129,7 +129,7 @@ class Window(NamedTuple):
         pending = invite == transaction.cseq
         if transaction.cseq > self.highest:
             # An ACK has the number of its INVITE (RFC 3261 §13.2.2.4), and goes where that went.
-            unasked = transaction.method == "ACK" and not pending
+            unasked = transaction.method == "ACK" and transaction.status is None and not pending
             return Reason.STALE if unasked else Reason.REFRESH
         seen = self.find(transaction)
         if seen is None:

@@ -290,7 +290,8 @@ class Reference:
         invite = call.last_invite(said.requester) if call is not None else None
         current = invite is not None and invite.number == said.cseq
         if not numbers or said.cseq > max(numbers):
-            return "refresh" if current or said.method != "ACK" else "stale"  # It has its INVITE's number.
+            unasked = now.is_request and said.method == "ACK" and not current
+            return "stale" if unasked else "refresh"  # An ACK has its INVITE's number.
         closed = invite.closed if invite is not None and current else None
         copies = [each for each in earlier if (each.said.method, each.said.cseq) == (said.method, said.cseq)]
         if not copies:

@@ -115,6 +115,10 @@ class TestAcknowledgments:
     def test_by_number(self, number: int, pending: int | None, reason: str) -> None:
         assert place(window(said("ACK", 100)), said("ACK", number), pending=pending) == reason
 
+    def test_what_some_answer_to_an_ack_is_no_ack(self) -> None:
+        """Against RFC 3261 §17.1.1.3, and harmless; sipp does it where messages overtake one another."""
+        assert place(window(said(status=200)), said("ACK", 101, 200)) == "refresh"
+
     @pytest.mark.parametrize("other", ["INVITE", "UPDATE", "PRACK", "INFO"])
     def test_any_other_request_may_be_the_first_of_its_number(self, other: str) -> None:
         assert place(window(said("ACK", 100)), said(other, 101)) == "refresh"
