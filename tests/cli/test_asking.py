@@ -221,7 +221,9 @@ def test_alerts_are_the_latest_that_are_worth_it(daemon: Daemon, capsys: pytest.
         assert ask(daemon, "alerts", "--json", "-n", str(KEPT)) == 0
         assert len(capsys.readouterr().out.splitlines()) == KEPT
         assert ask(daemon, "alerts") == 0
-        assert "accept first-use (originator-moved)" in capsys.readouterr().out
+        told_to_people = capsys.readouterr().out
+        assert "accept first-use (originator-moved)" in told_to_people
+        assert f"There may be more: 'alerts -n {KEPT}' tells all that are kept." in told_to_people
 
 
 @contextmanager
@@ -343,6 +345,26 @@ def test_trouble_of_the_store_is_told_and_ends_nothing(
         assert ask(daemon, "associations", "list") == 2
         assert "the disk is full" in capsys.readouterr().err
         assert ask(daemon, "status", "--json") == 0
+
+
+def test_the_live_view_tells_how_many_kinds_of_rulings_it_leaves_out(daemon: Daemon) -> None:
+    view = View()
+    with daemon.running(), ControlClient(daemon.socket) as client:
+        view.take(client.ask("status", recent=30), 0.0)
+    console = Console(width=80, height=24)
+
+    def text() -> str:
+        lines = console.render_lines(view.screen(ConsoleDimensions(80, 24)))
+        return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+    assert "none so far" in text()
+    assert "kinds" not in text()
+    reasons = [reason for reason in Reason if reason.denies]
+    for reason in reasons:
+        daemon.metrics.count(replace(DENIED, reason=reason))
+    with daemon.running(), ControlClient(daemon.socket) as client:
+        view.take(client.ask("status", recent=30), 1.0)
+    assert f"most frequent of {len(reasons)} kinds" in text()
 
 
 @pytest.mark.parametrize("size", [(130, 36), (90, 40), (80, 24), (40, 10)])

@@ -12,6 +12,7 @@ from exhibits import KEYS, kept, signed_invite
 
 from monitor.__main__ import main
 from monitor.capture.pcap import open_capture
+from monitor.cli import evidence
 from monitor.exhibit import Keep
 from monitor.observe import entry
 from monitor.observe.evidence import EvidenceLog
@@ -54,6 +55,15 @@ def test_list_is_a_line_for_each(directory: Path, capsys: pytest.CaptureFixture[
     assert [line.split()[4] for line in lines[1:]] == ["first-use", "key-reused", "first-use", "first-use"]
     assert lines[SIGNED].split()[5] == "bob"
     assert all(line.endswith("INVITE sip:alice@example.org SIP/2.0") for line in lines[1:])
+
+
+def test_a_line_of_the_list_that_is_cut_says_so(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "WIDEST", 90)
+    run("list", "--directory", directory)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [(len(line), line[-1]) for line in lines] == [(90, "…")] * 4
 
 
 def test_list_as_json_tells_all_but_the_octets(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
