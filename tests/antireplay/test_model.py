@@ -6,7 +6,7 @@
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -18,18 +18,19 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from playbook import ALICE, BOB, CHARLES, START, Said, Stage
+from playbook import ALICE, B2BUA, BOB, CHARLES, PROXY, START, Said, Stage
 from reference import ACCEPTS, Reference
 
 from monitor.antireplay.observation import Tier
 from monitor.antireplay.policy import Policy
-from monitor.wire.address import pack, same_network
+from monitor.sip.message import Via
+from monitor.wire.address import pack, same_network, text
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "120"))
 STEPS = 40
 DESK, MOBILE = "192.0.2.2", "192.0.2.130"
 """Alice's second phone; where Bob's goes when he leaves his."""
-ADDRESSES = (BOB, ALICE, DESK, MOBILE, CHARLES)
+ADDRESSES = (BOB, ALICE, DESK, MOBILE, PROXY, B2BUA, CHARLES)
 PHONES = {"alice": ALICE, "desk": DESK}
 ALIVE = 32
 """Seconds for which a message is sent again (RFC 3261 §17.1.1.2)."""
@@ -37,7 +38,13 @@ POLICIES = {
     "exact": Policy(originator="ignore"),
     "prefix": Policy(originator="ignore", prefix_ipv4=25),
     "moves": Policy(originator="ignore", moves=True),
+    "relay": Policy(originator="ignore", relays=frozenset({pack(PROXY)})),
+    "b2bua": Policy(originator="ignore", b2bua=frozenset({pack(B2BUA)})),
 }
+STARTS = {"answered": (True, 200), "ringing": (True, 183), "late offer": (False, 183)}
+"""Whether the INVITE has an offer, and what comes back."""
+SIDES = ("both", "callers", "callees")
+"""What is seen of the machine between the parties: all, or one side of it."""
 
 
 @dataclass
@@ -47,6 +54,14 @@ class Sent:
     said: Said
     call: "Call"
     at: float
+    of: Said
+    """What its party said, before anything came between."""
+    onward: Said | None = None
+    """What the machine between makes of it."""
+    seen: bool = True
+    """Whether it goes by where the monitor is."""
+    behind: str = "arrives"
+    """What becomes of it there."""
     heard: bool = False
 
 
@@ -56,6 +71,9 @@ class Call:
 
     id: str
     tier: Tier
+    between: str = ""
+    """The machine that it goes through."""
+    side: str = "both"
     bob: str = BOB
     """Where Bob is."""
     cseq: dict[str, int] = field(default_factory=lambda: {"bob": 1})
@@ -64,6 +82,8 @@ class Call:
     pending: list[Said] = field(default_factory=list)
     """Requests without a final response; of an INVITE each copy."""
     early: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+    """Who answered and was heard by Bob."""
     taken: str | None = None
     """Who took the call."""
     taken_at: float = 0.0
@@ -73,6 +93,50 @@ class Call:
     def address(self, party: str) -> str:
         return self.bob if party == "bob" else PHONES[party]
 
+    def hops(self, said: Said) -> list[Said]:
+        """A message on each side of the machine between, its own first."""
+        if self.between == PROXY:
+            return self._proxied(said)
+        return self._bridged(said) if self.between else [said]
+
+    def _proxied(self, said: Said) -> list[Said]:
+        base = said.branch.removesuffix("-desk")
+        own = Via("UDP", PROXY, None, f"{said.branch}-p")
+        if said.status is not None:
+            below = Via("UDP", said.destination, None, base, said.destination)
+            first = replace(said, destination=PROXY, vias=(own, below))
+            return [first, replace(said, source=PROXY, vias=(below,))]
+        first = replace(said, destination=PROXY, branch=base)
+        below = Via("UDP", said.source, None, base, said.source)
+        onward = replace(said, source=PROXY, vias=(own, below))
+        return [first, onward] if said.branch == base else [onward]
+
+    def _bridged(self, said: Said) -> list[Said]:
+        """Bob speaks with the B2BUA in one call, who speaks with Alice in the other."""
+        to_bob = replace(said, requester=self._unless_bob(said.requester, "gateway"))
+        if said.responder is not None:
+            to_bob = replace(to_bob, responder=self._unless_bob(said.responder, "gateway"))
+        names = {"bob": "gateway"}
+        to_alice = replace(
+            said,
+            call=f"{said.call}-b",
+            branch=f"{said.branch}-b",
+            requester=names.get(said.requester, said.requester),
+            responder=names.get(said.responder or "", said.responder),
+        )
+        sender = said.requester if said.status is None else said.responder
+        first, onward = (to_bob, to_alice) if sender == "bob" else (to_alice, to_bob)
+        return [replace(first, destination=B2BUA), replace(onward, source=B2BUA)]
+
+    @staticmethod
+    def _unless_bob(name: str, other: str) -> str:
+        return name if name == "bob" else other
+
+    def sees(self, said: Said) -> bool:
+        """Whether the monitor stands where a hop of a message goes by."""
+        phones = set(PHONES.values()) & {said.source, said.destination}
+        return self.side == "both" or not self.between or (self.side == "callees") == bool(phones)
+
 
 class Conversations(RuleBasedStateMachine):
     """Bob calls Alice, who has two phones; Charles hears all of it and sends what he likes."""
@@ -80,14 +144,21 @@ class Conversations(RuleBasedStateMachine):
     counts: Counter[str]
 
     @initialize(
-        policy=st.sampled_from(sorted(POLICIES)), offers=st.lists(st.booleans(), min_size=1, max_size=2)
+        policy=st.sampled_from(["exact", "prefix", "moves", *["relay"] * 3, *["b2bua"] * 2]),
+        side=st.sampled_from(SIDES),
+        starts=st.lists(st.sampled_from(sorted(STARTS)), min_size=1, max_size=2),
     )
-    def begin(self, policy: str, offers: list[bool]) -> None:
+    def begin(self, policy: str, side: str, starts: list[str]) -> None:
         self.policy = POLICIES[policy]
         prefix = self.policy.prefix_ipv4
         self.stage = Stage(self.policy)
+        relays, b2bua = (tuple(map(text, named)) for named in (self.policy.relays, self.policy.b2bua))
+        self.between, self.side = next(iter(relays + b2bua), ""), side
         self.reference = Reference(
-            self.policy.moves, lambda one, other: same_network(pack(one), pack(other), prefix)
+            self.policy.moves,
+            lambda one, other: same_network(pack(one), pack(other), prefix),
+            relays,
+            b2bua,
         )
         self.now = 0.0
         self.sent: list[Sent] = []
@@ -96,9 +167,10 @@ class Conversations(RuleBasedStateMachine):
         self.invaded: set[str] = set()
         self.calls: list[Call] = []
         self.fresh = 0
-        for offer in offers:
+        for start in starts:
+            offer, status = STARTS[start]
             self.invite(offer, Tier.MASTER_KEY, "arrives")
-            self.respond(len(self.sent), 200 if offer else 183, True, "arrives")
+            self.respond(len(self.sent), status, True, "arrives")
 
     # What happens
 
@@ -114,8 +186,23 @@ class Conversations(RuleBasedStateMachine):
         return reason
 
     def say(self, call: Call, said: Said, fate: str) -> None:
-        """A party sends a message: it arrives, is lost before anybody sees it, or is late."""
-        sent = Sent(said, call, self.now)
+        """A party sends a message: it arrives, is lost before anybody sees it, or is late; if not here, then
+        behind the machine between.
+        """
+        hops = call.hops(said)
+        if said.status == 100 or self.is_kept(call, said):
+            hops = hops[:1]  # It goes no further.
+        onward = hops[1] if len(hops) > 1 else None
+        fate, behind = ("arrives", fate.split()[0]) if " " in fate else (fate, "arrives")
+        self._send(Sent(hops[0], call, self.now, said, onward, call.sees(hops[0]), behind), fate)
+
+    def is_kept(self, call: Call, said: Said) -> bool:
+        """A proxy waits for what the other phone says before it passes a refusal on (RFC 3261 §16.7)."""
+        initial = said.method == "INVITE" and call.taken is None
+        rings = any(each.method == "INVITE" for each in call.pending)
+        return call.between == PROXY and initial and (said.status or 0) >= 300 and rings
+
+    def _send(self, sent: Sent, fate: str) -> None:
         self.sent.append(sent)
         if fate == "late":
             self.late.append(sent)
@@ -123,10 +210,23 @@ class Conversations(RuleBasedStateMachine):
             self.arrive(sent)
 
     def arrive(self, sent: Sent) -> None:
-        sent.heard = True
+        first, sent.heard = not sent.heard, True
+        call, said = sent.call, sent.said
+        if sent.seen:
+            self._see(sent)
+        if sent.onward is None:
+            if sent.of.method == "INVITE" and 100 < (sent.of.status or 0) < 300:
+                call.answered.add(sent.of.responder or "")
+        elif first:
+            # A key that a B2BUA carries on late is another call's (docs/rulings.md).
+            fate = "arrives" if call.between == B2BUA and said.keys else sent.behind
+            self._send(Sent(sent.onward, call, self.now, sent.of, seen=call.sees(sent.onward)), fate)
+
+    def _see(self, sent: Sent) -> None:
         reason = self.hear(sent.said)
         if reason is not None and sent.call.id not in self.invaded:
             self.counts["honest"] += 1
+            self.counts["twice"] += reason == "relayed"
             self.counts["denied"] += reason not in ACCEPTS
             assert reason in ACCEPTS, f"at {self.now} s {reason}: {sent.said}"
 
@@ -137,7 +237,7 @@ class Conversations(RuleBasedStateMachine):
             call.keys[party] = tuple(f"{party}-{self.fresh}-{n}" for n in range(1 + self.fresh % 2))
         return call.keys[party]
 
-    FATES = st.sampled_from(["arrives"] * 8 + ["late", "lost"])
+    FATES = st.sampled_from(["arrives"] * 8 + ["late", "lost", "late behind", "lost behind"])
     PICK = st.integers(0, 10**6)
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 4, 20, 31, 37, 37.001, 60, 3600]))
@@ -149,7 +249,7 @@ class Conversations(RuleBasedStateMachine):
     @precondition(lambda self: len(self.calls) < 3)
     @rule(offer=st.booleans(), tier=st.sampled_from(Tier), fate=FATES)
     def invite(self, offer: bool, tier: Tier, fate: str) -> None:
-        call = Call(f"call-{len(self.calls)}", tier)
+        call = Call(f"call-{len(self.calls)}", tier, self.between, self.side)
         self.calls.append(call)
         keys = self.key(call, "bob", True) if offer else ()
         said = Said(keys=keys, tier=tier, call=call.id, branch=f"{call.id}-1")
@@ -162,7 +262,9 @@ class Conversations(RuleBasedStateMachine):
         """A copy of the INVITE goes to the other phone."""
         call = self.calls[pick % len(self.calls)]
         first = next((each for each in call.pending if each.method == "INVITE" and not each.responder), None)
-        if first is None or call.over or self.now - self.since(first) > 5:
+        patience = 120 if call.between == PROXY else 5  # A proxy may ring one phone after the other.
+        late = first is not None and self.now - self.since(first) > patience
+        if first is None or late or call.over or call.between == B2BUA:
             return
         said = replace(first, branch=f"{first.branch}-desk", destination=DESK)
         if said not in call.pending:
@@ -170,7 +272,7 @@ class Conversations(RuleBasedStateMachine):
             self.say(call, said, fate)
 
     def since(self, said: Said) -> float:
-        return next(sent.at for sent in self.sent if sent.said == said)
+        return next(sent.at for sent in self.sent if sent.of == said)
 
     @precondition(lambda self: any(call.pending for call in self.calls))
     @rule(
@@ -198,7 +300,7 @@ class Conversations(RuleBasedStateMachine):
             destination=said.source,
         )
         initial = said.method == "INVITE" and said.responder is None
-        if initial and 100 < status < 300 and keys and fate == "arrives":
+        if initial and 100 < status < 300 and keys and fate not in ("late", "lost"):
             call.early.add(party)
         if status >= 200:
             call.pending.remove(said)
@@ -242,6 +344,8 @@ class Conversations(RuleBasedStateMachine):
         party, peer = ("bob", callee) if by_bob or method in ("ACK", "PRACK") else (callee, "bob")
         if call.over or call.cseq.get(party, 0) > 6 or (method in ("INVITE", "ACK") and not call.taken):
             return
+        if party == "bob" and callee not in call.answered:
+            return
         if method == "ACK":
             if call.acknowledged or call.cseq["bob"] != 1 or self.now - call.taken_at > ALIVE:
                 return
@@ -250,6 +354,8 @@ class Conversations(RuleBasedStateMachine):
         rivals = [said for said in call.pending if said.requester == party]
         if any((said.method == "INVITE") == (method == "INVITE") for said in rivals):
             return
+        if any(sent.of in rivals and sent.said.keys and not sent.heard for sent in self.sent):
+            return  # Whose offer is under way makes no other (RFC 3264 §4).
         if method != "ACK":
             call.cseq[party] = call.cseq.get(party, 0) + 1
         number = call.cseq[party]
@@ -300,10 +406,20 @@ class Conversations(RuleBasedStateMachine):
 
         One that nobody has heard is not, once its sender has gone on: he had an answer to it.
         """
-        call = sent.call
-        newest = next(each for each in reversed(self.sent) if each.call is call) is sent
-        fresh = sent.heard or newest or sent.said in call.pending
+        call, said = sent.call, sent.of
+        newest = next(each.of for each in reversed(self.sent) if each.call is call) == said
+        fresh = sent.heard or newest or said in call.pending
+        fresh = fresh and not (100 < (said.status or 0) < 200 and self.went_on(sent))
         return fresh and self.now - sent.at <= ALIVE and id(sent) not in self.left
+
+    def went_on(self, sent: Sent) -> bool:
+        """Whether the requester has sent another INVITE since; he had the final answer to the one before."""
+        since = (each.of for each in self.sent if each.call is sent.call and each.of.status is None)
+        said = sent.of
+        return any(
+            each.method == "INVITE" and each.requester == said.requester and each.cseq > said.cseq
+            for each in since
+        )
 
     @precondition(lambda self: self.sent)
     @rule(pick=PICK)
@@ -334,49 +450,83 @@ class Conversations(RuleBasedStateMachine):
 
     # What Charles does
 
-    CHANGES = st.fixed_dictionaries(
-        {},
-        optional={
-            "call": st.sampled_from(["call-0", "call-1", "other"]),
-            "requester": st.sampled_from(["bob", "alice", "desk", "charles"]),
-            "responder": st.sampled_from([None, "bob", "alice", "desk", "charles"]),
-            "source": st.sampled_from(ADDRESSES),
-            "destination": st.sampled_from(ADDRESSES),
-            "cseq": st.integers(0, 80),
-            "method": st.sampled_from(["INVITE", "UPDATE", "PRACK", "ACK", "BYE", "CANCEL", "MESSAGE"]),
-            "status": st.sampled_from([None, 180, 183, 200, 202, 401, 486]),
-            "branch": st.sampled_from(["call-0-1", "call-0-1-desk", "charles"]),
-            "keys": st.sampled_from([(), ("charles",), ("bob-1-0",), ("charles", "bob-1-0")]),
-        },
+    PARTS: ClassVar[dict[str, Any]] = {
+        "call": st.sampled_from(["call-0", "call-1", "call-0-b", "other"]),
+        "requester": st.sampled_from(["bob", "alice", "desk", "gateway", "charles"]),
+        "responder": st.sampled_from([None, "bob", "alice", "desk", "gateway", "charles"]),
+        "source": st.sampled_from(ADDRESSES),
+        "destination": st.sampled_from(ADDRESSES),
+        "cseq": st.integers(0, 80),
+        "method": st.sampled_from(["INVITE", "UPDATE", "PRACK", "ACK", "BYE", "CANCEL", "MESSAGE"]),
+        "status": st.sampled_from([None, 180, 183, 200, 202, 401, 486]),
+        "branch": st.sampled_from(["call-0-1", "call-0-1-desk", "charles"]),
+        "keys": st.sampled_from([(), ("charles",), ("bob-1-0",), ("charles", "bob-1-0")]),
+    }
+    CHANGES = st.one_of(
+        st.lists(st.sampled_from(sorted(PARTS)), max_size=2, unique=True).flatmap(
+            lambda names: st.fixed_dictionaries({name: Conversations.PARTS[name] for name in names})
+        ),
+        st.fixed_dictionaries({}, optional=PARTS),
     )
 
-    @rule(replays=st.lists(st.tuples(PICK, CHANGES), min_size=1, max_size=6))
-    def replay(self, replays: list[tuple[int, dict[str, Any]]]) -> None:
+    @rule(
+        replays=st.lists(
+            st.tuples(
+                PICK, CHANGES, st.sampled_from(["", "", "through the proxy", "as the proxy", "onward"])
+            ),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    def replay(self, replays: list[tuple[int, dict[str, Any], str]]) -> None:
         """Any messages again, any part of them another, from Charles's own address or a forged one."""
-        for pick, changes in replays:
-            original = self.sent[pick % len(self.sent)].said
-            said = replace(original, **{"source": CHARLES, **changes})
+        for pick, changes, how in replays:
+            sent = self.sent[pick % len(self.sent)]
+            if (
+                how == "onward" and sent.onward is not None
+            ):  # what the machine between would say, if only late
+                said = replace(sent.onward, **changes)
+            else:
+                said = replace(sent.said, **{"source": CHARLES, **changes})
             if said.status is not None and said.responder is None:
                 said = replace(said, responder="alice")
+            if said.vias and "branch" in changes:
+                said = replace(said, vias=(said.vias[0]._replace(branch=said.branch), *said.vias[1:]))
+            if how.endswith("proxy") and said.status is None:
+                said = self._proxied(said, how == "as the proxy")
             self._replay(said)
 
+    @staticmethod
+    def _proxied(said: Said, forged: bool) -> Said:
+        """As the proxy passes it on, who tells whom it has it from; or as Charles says that it does."""
+        below = said.vias or (Via("UDP", said.source, None, said.branch),)
+        own = Via("UDP", PROXY, None, f"{below[0].branch}-p")
+        if forged:
+            return replace(said, vias=(own, below[0]._replace(received=BOB), *below[1:]))
+        return replace(said, source=PROXY, vias=(own, below[0]._replace(received=said.source), *below[1:]))
+
     def _replay(self, said: Said) -> None:
-        heard = self.reference.heard
-        known = {key for each in heard for key in each.said.keys} - {"charles"}
+        sights, relays = self.reference.sights, self.reference.relays
+        known = set(sights) - {"charles"}
         # He is never the first: who is, owns a key, and a call.
         first = not set(said.keys) <= known | {"charles"}
         first |= said.call not in {call for call, _ in self.reference.calls}
-        forged = said.source != CHARLES
+        forged = self.reference.came(said, 0).source != CHARLES
         if first or (forged and not said.keys):  # nobody could tell a forged BYE from a party's own
             return
         stolen = known & set(said.keys)
-        homes = {(each.said.call, each.sender) for each in heard if stolen & set(each.said.keys)}
+        heard = [each.heard for key in stolen for each in sights[key]]
+        homes = {(each.said.call, each.sender) for each in heard}
         party = said.requester if said.status is None else said.responder
-        from_elsewhere = not forged and self.policy.prefix_ipv4 == 32 and not self.policy.moves
+        # Of whom only answers were seen, through a relay, that one has no address yet.
+        placed = any(each.source not in relays for each in heard if each.sender == party)
+        from_elsewhere = not forged and placed and self.policy.prefix_ipv4 == 32 and not self.policy.moves
         reason = self.hear(said)
         if reason in ACCEPTS and (stolen or forged):
-            self.invaded.add(said.call)  # He speaks as a party now, from its address.
-        if stolen and ((said.call, party) not in homes or from_elsewhere):
+            # He speaks as a party now, from its address, or as the machine between.
+            self.invaded |= {call.removesuffix("-b") for call in (said.call, *(call for call, _ in homes))}
+        elsewhere = (said.call, party) not in homes and said.source not in self.reference.b2bua
+        if stolen and (elsewhere or from_elsewhere):
             self.counts["replays"] += 1
             self.counts["accepted"] += reason in ACCEPTS
             assert reason not in ACCEPTS, f"at {self.now} s {reason}: {said}"
@@ -397,6 +547,6 @@ def test_the_judge_says_what_the_reference_says(capsys: pytest.CaptureFixture[st
     with capsys.disabled():
         print(
             f"\nmodel: {counts['messages']} messages ruled on as the reference does;"
-            f" {counts['denied']} of {counts['honest']} honest ones denied,"
+            f" {counts['denied']} of {counts['honest']} honest ones denied ({counts['twice']} relayed),"
             f" {counts['accepted']} of {counts['replays']} replays accepted"
         )
