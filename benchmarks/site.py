@@ -96,7 +96,12 @@ class Site:
             if each.pid == process and each.poll() is None:
                 each.send_signal(signal.SIGCONT)
                 each.terminate()
-                each.wait(20)
+                try:
+                    each.wait(20)
+                except subprocess.TimeoutExpired:
+                    # It rules on what is queued first, which after a flood takes long.
+                    each.kill()
+                    each.wait()
 
     def send(self, messages: Sequence[Message], port: int = PORT) -> None:
         """Send datagrams as fast as that goes."""
