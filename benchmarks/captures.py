@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Run, Series, command, side_by_side
+from benchmarks.measure import Run, Series, command, side_by_side, throttling
 from benchmarks.table import Row
 from benchmarks.traffic import write_mix
 
@@ -41,7 +41,7 @@ def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
         )
     )
     numbers = {name: each.document() for name, each in series.items()}
-    return rows, {**numbers, "quarter": quarter.document()}, []
+    return rows, {**numbers, "quarter": quarter.document()}, throttling(series)
 
 
 def _replay(capture: Path, packets: int, folder: Path) -> Run:

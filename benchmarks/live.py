@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import traffic
-from benchmarks.measure import Run, Series, cpu_seconds, family, quantile, side_by_side
+from benchmarks.measure import Run, Series, cpu_seconds, family, quantile, side_by_side, throttling
 from benchmarks.site import BARE_QUEUE, CALLEE, PORT, QUIET_PORT, Message, Site, site
 from benchmarks.table import Row
 from monitor.simulate.keyring import Identity
@@ -66,7 +66,7 @@ def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
     """The rows, the numbers and the notes."""
     calls = Calls(load_identities(KEYS)[RECIPIENT])
     with site() as place:
-        rows, numbers = _throughput(place, folder, calls)
+        rows, numbers, notes = _throughput(place, folder, calls)
         capacity = numbers["sealed"]["rate"]
         more, numbers["latency"] = _latencies(place, folder, calls, capacity)
         rows += more
@@ -74,10 +74,10 @@ def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
         with site(blocks) as place:
             row, numbers["flood-blocked" if blocks else "flood"] = _flood(place, folder, calls, blocks)
             rows.append(row)
-    return rows, numbers, []
+    return rows, numbers, notes
 
 
-def _throughput(place: Site, folder: Path, calls: Calls) -> tuple[list[Row], dict[str, Any]]:
+def _throughput(place: Site, folder: Path, calls: Calls) -> tuple[list[Row], dict[str, Any], list[str]]:
     daemon = place.daemon(folder / "throughput", keys=KEYS)
     bare = place.python("-m", "benchmarks.bare", str(BARE_QUEUE)).pid
     media = [(f"10.9.0.{number % SOURCES + 1}", traffic.rtp(number)) for number in range(MEDIA)]
@@ -105,7 +105,7 @@ def _throughput(place: Site, folder: Path, calls: Calls) -> tuple[list[Row], dic
     place.end(bare)
     numbers: dict[str, Any] = {name: each.document() for name, each in series.items()}
     numbers["replays"]["keyholder_seconds"] = private
-    return _throughput_rows(series, private), numbers
+    return _throughput_rows(series, private), numbers, throttling(series)
 
 
 def _throughput_rows(series: dict[str, Series], private: float) -> list[Row]:

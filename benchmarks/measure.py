@@ -115,6 +115,19 @@ def side_by_side(measurements: dict[str, Callable[[], Run]], wanted: int = 3) ->
     return {name: Series(name, tuple(each)) for name, each in runs.items()}
 
 
+def throttling(series: dict[str, Series]) -> list[str]:
+    """What is to be said of runs in which others had the processor."""
+    notes = []
+    for name, each in series.items():
+        if each.doubtful:
+            notes.append(
+                f"Doubtful: {name}. Others had the processor in every run; the least hindered counts."
+            )
+        elif each.discarded:
+            notes.append(f"Discarded: {each.discarded} of {len(each.runs)} runs of {name}, throttled.")
+    return notes
+
+
 def command(
     work: int, arguments: Sequence[str], output: BinaryIO | int = subprocess.DEVNULL, cores: int = 1
 ) -> Run:
