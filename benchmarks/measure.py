@@ -120,9 +120,7 @@ def throttling(series: dict[str, Series]) -> list[str]:
     notes = []
     for name, each in series.items():
         if each.doubtful:
-            notes.append(
-                f"Doubtful: {name}. Others had the processor in every run; the least hindered counts."
-            )
+            notes.append(f"Doubtful: {name}. Others had the processor in every run; the best is told.")
         elif each.discarded:
             notes.append(f"Discarded: {each.discarded} of {len(each.runs)} runs of {name}, throttled.")
     return notes
