@@ -1,4 +1,4 @@
-"""Fingerprints are HMAC-SHA-256 with a label for each kind (RFC 2104); the standard library says what that is."""
+"""Fingerprints are HMAC-SHA-256 with a label for each kind (RFC 2104), as the standard library makes it."""
 
 import hmac
 
