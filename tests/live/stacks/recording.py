@@ -138,12 +138,6 @@ def _messages(recording: Path) -> Iterator[Recorded]:
                     delivery = delivery.also
 
 
-def call_id(octets: bytes) -> str:
-    """The Call-ID of a message, empty where it has none."""
-    found = _CALL.search(octets)
-    return found[1].decode("latin-1").strip() if found else ""
-
-
 _CALL = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _END = re.compile(rb"(?:BYE|CANCEL) sips?:|SIP/2\.0 (?!401|407|422|491)[3-6]\d\d ")
 

@@ -13,6 +13,8 @@ RATE = 5
 """New calls a second."""
 PATIENCE = 120
 """Seconds after which a run is over, its calls or not."""
+T2, LAST = 4000, 32_000
+"""Milliseconds: the most between two tries of what is no INVITE; when all are over (RFC 3261 §17.1)."""
 
 
 class Sipp:
@@ -22,6 +24,7 @@ class Sipp:
     :param user: who is called.
     :param peer: where the caller sends to; None for those called.
     :param calls: after how many it ends; None: when it is stopped.
+    :param wait: milliseconds after which a message is first sent again.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Sipp:
         calls: int | None = None,
         transport: Transport = "udp",
         ipv6: bool = False,
+        wait: int = 4000,
     ) -> None:
         self.name, self.calls = name, calls or 0
         self._errors = folder / f"{name}.errors"
@@ -51,8 +55,10 @@ class Sipp:
             *("-mp", str(20_000 + port * 4), "-timeout", str(PATIENCE - 20), "-timeout_error"),
             # What was not expected is passed over: on a busy machine messages overtake one another.
             *("-default_behaviors", "all,-abortunexp", "-recv_timeout", "60000"),
-            # By default it gives up after a few tries, which with losses are sometimes not enough.
-            *("-max_invite_retrans", "8", "-max_non_invite_retrans", "20"),
+            # By default it gives up after a few tries, which with losses are sometimes not enough; with more
+            # it goes on for longer than any transaction lasts.
+            *("-max_invite_retrans", str(_tries(wait, LAST))),
+            *("-max_non_invite_retrans", str(_tries(wait, T2))),
             *("-trace_err", "-error_file", str(self._errors)),
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -67,3 +73,12 @@ class Sipp:
             return []
         said = self._errors.read_text(errors="replace") if self._errors.exists() else ""
         return [f"{self.name}: status {status}", *(line for line in said.splitlines() if "bort" in line)]
+
+
+def _tries(wait: int, most: int) -> int:
+    """How often a message is sent again in time, after ``wait``, and then after twice as long as before."""
+    tries, at = 0, wait
+    while at <= LAST:
+        tries, wait = tries + 1, min(2 * wait, most)
+        at += wait
+    return tries

@@ -145,7 +145,7 @@ class Telephony:
             host, port = self.hosts[name], self._port(name)
             run = Sipp(
                 *(host, self._sipp, f"{bill.user}-{name}", port, part.xml(), self._lines(bill, ALICE)),
-                user=bill.user, transport=reach.callee, ipv6=reach.callee_ipv6,
+                user=bill.user, transport=reach.callee, ipv6=reach.callee_ipv6, wait=part.wait,
             )  # fmt: skip
             self._phones.append(run.process)
             address = f"[{host.address6}]" if reach.callee_ipv6 else host.address
@@ -157,6 +157,7 @@ class Telephony:
             *(self.hosts[name], self._sipp, bill.user, self._port(name), bill.play.caller.xml()),
             self._lines(bill, BOB), user=bill.user, calls=bill.count,
             peer=self._at_proxy(reach.caller_ipv6), transport=reach.caller, ipv6=reach.caller_ipv6,
+            wait=bill.play.caller.wait,
         )  # fmt: skip
 
     def _at_proxy(self, ipv6: bool = False) -> str:
