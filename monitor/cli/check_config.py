@@ -30,6 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Print one line for each problem and warning, then, where there is no problem, a summary."""
     file: Path = options.file
+    if file == DEFAULT_PATH and not file.exists():
+        print(f"{file}: is not there (all is as by default then; 'replay-monitor install' writes it)")
+        return 2
     found = check(file)
     for line in (*found.problems, *found.warnings):
         print(line)

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from monitor.capture.nfqueue import Queue, QueueError, read_statistics
 from monitor.capture.pcap import PcapWriter
 from monitor.cli.helping import explain
 from monitor.config.load import DEFAULT_PATH, load_daemons
-from monitor.config.model import Config, KeysTable
+from monitor.config.model import Config, KeysTable, SecretTable
 from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, secret_check, site_secret
 from monitor.config.selector import Selector
@@ -63,6 +63,8 @@ from monitor.wire.link import RAW
 log = logging.getLogger("monitor")
 
 
+STATE = SecretTable().file.parent
+"""Where the daemon keeps its files by default; made by it where no service manager has."""
 LONGEST_RETENTION = 100 * YEAR
 """Longer than that would not fit a store; RFC 5280 §4.1.2.5 lets a certificate last to the year 9999."""
 
@@ -157,6 +159,9 @@ def main(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
     """Everything that the daemon needs, in the order in which it is had; ``stack`` gives it back."""
     config = load_daemons(options.config)
+    if config.secret.file.parent == STATE:
+        with suppress(OSError):  # what cannot be made there says so itself
+            STATE.mkdir(mode=0o700, exist_ok=True)
     logs.configure(config.log.level, config.log.format)
     rehearsal = Rehearsal(Failure(options.simulate_failure) if options.simulate_failure else None)
     numbers = tuple(dict.fromkeys(options.queue or config.queue.numbers))

@@ -8,6 +8,7 @@ import pytest
 
 from monitor.__main__ import main
 from monitor.antireplay.table import Change
+from monitor.cli import check_config
 from monitor.config import secret_check, site_secret
 from monitor.store.sqlite import SqliteStore
 
@@ -251,3 +252,11 @@ def test_templates_are_checked(check: Checks, file: Path) -> None:
     assert status == 2
     assert all(line.startswith("templates/wrong.toml:") for line in lines)
     assert any("nonsense" in line for line in lines)
+
+
+def test_without_a_file_at_the_default_place_it_says_what_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check_config, "DEFAULT_PATH", tmp_path / "monitor.toml")
+    assert main(["check-config"]) == 2
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/monitor.toml: is not there (all is as by default")

@@ -46,6 +46,19 @@ def test_a_queue_that_cannot_be_had_is_one_line_and_status_2(
     assert capsys.readouterr().err == "replay-monitor: queue 4 is taken by another process\n"
 
 
+def test_its_own_directory_is_made_and_no_other(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    config.write_text(config.read_text().replace(f"{tmp_path}/secret", f"{state}/secret"))
+    assert main(["run", "--config", str(config)]) == 2
+    assert "make its directory" in capsys.readouterr().err
+    monkeypatch.setattr(run, "STATE", state)
+    assert main(["run", "--config", str(config)]) == 2
+    assert "is taken by another process" in capsys.readouterr().err
+    assert state.stat().st_mode & 0o777 == 0o700
+
+
 def test_all_that_is_wrong_with_a_configuration_is_told(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
