@@ -12,6 +12,8 @@ from monitor.antireplay.ruling import Verdict
 from monitor.simulate.message import Message
 from monitor.simulate.scenario import Sent
 
+PREFIX = "replay_monitor_"
+"""Of the daemon's metrics."""
 ROOMY = 96
 """Columns from which there is room for the wider ladder."""
 
@@ -40,10 +42,10 @@ class Teller:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        roomy = console.width >= ROOMY
-        self._span = 22 if roomy else 17
+        self._roomy = console.width >= ROOMY
+        self._span = 22 if self._roomy else 17
         """Columns between two lifelines."""
-        self._margin = 3 if roomy else 1
+        self._margin = 3 if self._roomy else 1
         self._glyphs = FINE if console.encoding.lower().startswith("utf") else PLAIN
 
     def say(self, text: str, style: str = "") -> None:
@@ -78,13 +80,15 @@ class Teller:
     def counters(self, columns: Sequence[Mapping[str, float]], headings: Sequence[str]) -> None:
         """The counters of each run of the monitor side by side."""
         names = list(dict.fromkeys(name for column in columns for name in column))
-        width = max(map(len, names))
+        prefix = PREFIX if not self._roomy and all(name.startswith(PREFIX) for name in names) else ""
+        width = max(map(len, names)) - len(prefix)
+        head = f"{prefix}…" if prefix else ""
         self._console.print()
-        self.say("  ".join((" " * width, *(f"{heading:>10}" for heading in headings))), "bold")
+        self.say("  ".join((head.ljust(width), *(f"{heading:>10}" for heading in headings))), "bold")
         for name in names:
             values = (f"{column.get(name, 0):>10g}" for column in columns)
             style = "red" if 'verdict="deny"' in name else ""
-            self.say("  ".join((name.ljust(width), *values)), style)
+            self.say("  ".join((name.removeprefix(prefix).ljust(width), *values)), style)
 
     def _arrow(self, message: Message, denied: bool) -> Text:
         """The three lifelines with the message between two of them."""

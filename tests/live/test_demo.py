@@ -69,6 +69,7 @@ def test_from_a_capture() -> None:
         told = process.communicate(timeout=60)[0]
     assert process.returncode == 0, told
     assert in_order(told, ("accept first-use", "accept retransmission", "accept refresh", *DENIED)), told
+    assert max(map(len, told.splitlines())) <= 80
 
 
 def test_a_story_that_goes_otherwise_is_no_success(tmp_path: Path) -> None:
@@ -84,7 +85,8 @@ def test_live() -> None:
         told = process.communicate(timeout=120)[0]
     assert process.returncode == 0, told
     assert in_order(told, ("accept first-use", "accept retransmission", "accept refresh", *DENIED)), told
-    assert 'replay_monitor_rulings_total{reason="source-changed",verdict="deny"}' in told
+    assert 'rulings_total{reason="source-changed",verdict="deny"}' in told
+    assert max(map(len, told.splitlines())) <= 80
     assert told.count("nothing arrived") == 3
     assert "No network namespaces" not in told
     assert left_behind(process) == []
