@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +114,14 @@ def test_interrupted_it_cleans_up(number: signal.Signals) -> None:
 def test_live_story_that_goes_otherwise_is_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "PATIENCE", 2.0)
+    def await_that(condition: Callable[[], bool], what: str) -> None:
+        """As it is, but for what never comes."""
+        with monkeypatch.context() as patch:
+            if "key-reused" in what:
+                patch.setattr(daemon, "PATIENCE", 0.5)
+            daemon.await_that(condition, what)
+
+    monkeypatch.setattr(live, "await_that", await_that)
     keys = tmp_path / "keys"
     scenario = RECIPES["replay-attack"].made(Setting(keyring.load(keys)))
     with pytest.raises(DemoError, match="the ruling key-reused"):
