@@ -170,13 +170,13 @@ class Conversations(RuleBasedStateMachine):
     def fork(self, pick: int, fate: str) -> None:
         """A copy of the INVITE goes to the other phone."""
         call = self.calls[pick % len(self.calls)]
-        first = next((each for each in call.pending if each.method == "INVITE" and not each.responder), None)
+        first = next((each for each in call.pending if each.branch == f"{call.id}-{each.cseq}"), None)
         patience = 120 if call.between == PROXY else 5  # A proxy may ring one phone after the other.
-        late = first is not None and self.now - self.since(first) > patience
-        if first is None or late or call.over or call.between == B2BUA:
+        if first is None or self.now - self.since(first) > patience or call.over or call.between == B2BUA:
             return
         said = replace(first, branch=f"{first.branch}-desk", destination=DESK)
-        if said not in call.pending:
+        known = {sent.of.branch for sent in self.sent if sent.heard or not call.between}
+        if first.branch in known and not any(sent.of == said for sent in self.sent):
             call.pending.append(said)
             self.say(call, said, fate)
 
