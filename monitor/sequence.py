@@ -4,7 +4,6 @@ from collections import Counter, deque
 from collections.abc import Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-
 MAX_JOBS = 4096
 """Jobs that are not done, of all sources."""
 MAX_JOBS_SOURCE = 2048

@@ -277,7 +277,6 @@ class TestWaiting:
         assert isinstance(last, RulingRecord)
         assert (last.reason, last.tiers) == (Reason.RETRANSMISSION, ("envelope", "master-key"))
 
-
     def test_nobody_waits_for_what_a_mistake_has_ended(
         self, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -62,8 +62,8 @@ _NUL = re.compile(rb"(?<!\\)\0")
 _PARAMETER = re.compile(rb";\s*+([^\s;=\"]*+)\s*+(?:=\s*+(\"(?>(?:[^\"\\]|\\.)*)\"?|[^;\"]*+))?", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 QUOTED = re.compile(rb"\"(?>(?:[^\"\\]|\\.)*)(?:(\")|\\?\Z)", re.DOTALL)
-"""A quoted string (RFC 3261 §25.1). One without an end goes to the end of the value and has no group: the end is
-not to be looked for again from each quote in it."""
+"""A quoted string (RFC 3261 §25.1). One without an end goes to the end of the value and has no group: its end
+is not to be looked for again from each quote in it."""
 
 
 def split(octets: bytes, troubles: Troubles) -> tuple[bytes, bytes, bool]:
