@@ -11,6 +11,9 @@ from monitor.antireplay.association import RecordError
 from monitor.antireplay.policy import Policy
 
 VERSION = 1
+FINENESS = 1000
+"""Into so many parts the time of silence is divided: within one of them the record is not written anew for
+every message. So an originator may count as silent by a thousandth too soon."""
 
 
 class Originator(NamedTuple):
@@ -46,10 +49,13 @@ def hear(
     """One more accepted message of an originator.
 
     :param moved: the policy allowed the move, so that the binding follows.
-    :returns: whether this is a new source for a known originator, and the binding as it is to be.
+    :returns: whether this is a new source for a known originator, and the binding as it is to be: the same
+        object where nothing is to be written.
     """
     if originator is None or moved or time - originator.last > policy.originator_silence:
         return False, Originator(source, time)
     if policy.same_source(originator.source, source):
-        return False, originator._replace(last=max(originator.last, time))
+        if time - originator.last <= policy.originator_silence // FINENESS:
+            return False, originator
+        return False, originator._replace(last=time)
     return True, originator

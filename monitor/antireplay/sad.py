@@ -228,10 +228,10 @@ class AssociationDatabase:
             ruling, change = _with_originator(ruling, facts, identity, record, policy, expires)
             if ruling.reason.denies:
                 return Decision(ruling)
-            changes.append(change)
+            changes += change
         if evidence.certified:
             ruling, change = _with_signer(ruling, evidence.certified, keys[-1], records[-1], expires)
-            changes.append(change)
+            changes += change
         event = facts.event(known)
         dialog = dialog or Dialog.opened_by(event, facts.call_id)
         followed = dialog.after(event, policy)
@@ -329,11 +329,11 @@ def _with_duplicate(ruling: Ruling, evidence: Evidence, policy: Policy) -> Rulin
 
 def _with_originator(
     ruling: Ruling, facts: Facts, key: bytes, record: bytes | None, policy: Policy, expires: int
-) -> tuple[Ruling, Change]:
+) -> tuple[Ruling, Sequence[Change]]:
     before = None if record is None else Originator.decode(record)
     follows = ruling.reason is Reason.MOVED
     moved, after = hear(before, facts.source, facts.time, policy, follows)
-    change = Change(key, record, after.encode(), expires)
+    change = () if after is before else (Change(key, record, after.encode(), expires),)
     if not moved:
         return ruling, change
     if policy.originator == "deny":
@@ -343,8 +343,8 @@ def _with_originator(
 
 def _with_signer(
     ruling: Ruling, certificate: str, key: bytes, record: bytes | None, expires: int
-) -> tuple[Ruling, Change]:
+) -> tuple[Ruling, Sequence[Change]]:
     before = None if record is None else Signer.decode(record)
     changed, after = sign(before, certificate)
-    change = Change(key, record, after.encode(), expires)
+    change = () if after == before else (Change(key, record, after.encode(), expires),)
     return (Ruling(ruling.reason, (*ruling.alerts, SIGNER_CHANGED)) if changed else ruling), change

@@ -768,6 +768,13 @@ class TestFindings:
         stage.rules(invite("K"), "first-use")
         stage.rules(invite("L", call="call-2", source="198.51.100.7"), "first-use", at=101)
 
+    def test_an_originator_that_goes_on_stays_bound(self) -> None:
+        stage = Stage(Policy(originator="deny", originator_silence=100 * 10**9))
+        stage.rules(invite("K"), "first-use")
+        for number, at in enumerate((0.01, 0.05, 60, 60.05, 159)):
+            stage.rules(invite(f"L{number}", call=f"call-{number}"), "first-use", at=at)
+        stage.rules(invite("M", call="call-9", source=CHARLES), "originator-moved", at=258)
+
     def test_a_denial_comes_before_the_originators(self) -> None:
         stage = Stage(Policy(originator="deny"))
         stage.rules(invite("K"), "first-use")
