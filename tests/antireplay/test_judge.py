@@ -304,6 +304,23 @@ class TestRelayed:
         stage.rules(self.onward(first), "retransmission", at=0.51)
         stage.rules(self.onward(first, "z9hG4bK-q"), "forked", at=0.6)
 
+    @pytest.mark.parametrize(("late", "passed"), [(T, "relayed"), (T + MOMENT, "stale")])
+    def test_the_next_hop_is_not_later_than_t(self, late: float, passed: str) -> None:
+        stage = Stage(self.POLICY)
+        stage.rules(invite("K", destination=PROXY), "first-use")
+        update = request("UPDATE", "K", destination=PROXY)
+        stage.rules(update, "refresh", at=60)
+        stage.rules(self.onward(update), passed, at=60 + late)
+
+    @pytest.mark.parametrize(("late", "passed"), [(T, "relayed"), (T + MOMENT, "source-changed")])
+    def test_nor_is_that_of_an_answer(self, late: float, passed: str) -> None:
+        stage = Stage(self.POLICY)
+        stage.rules(self.onward(invite("K", destination=PROXY)), "first-use")
+        vias = (Via("UDP", PROXY, None, "z9hG4bK-p"), Via("UDP", BOB, None, "z9hG4bK-1"))
+        at_alice = answer(200, "A", destination=PROXY, vias=vias)
+        stage.rules(at_alice, "first-use", at=1)
+        stage.rules(replace(at_alice, source=PROXY, destination=BOB, vias=vias[1:]), passed, at=1 + late)
+
     def test_the_answer_on_its_way_back(self) -> None:
         stage = Stage(self.POLICY)
         stage.rules(invite("K", destination=PROXY), "first-use")
