@@ -63,6 +63,7 @@ lint: setup  ## check style and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy $(CODE) --exclude 'tests/store/conftest'
 	@$(BIN)/mypy tests/store/conftest.py
+	@$(BIN)/mypy conftest.py
 
 model: setup-test  ## compare the judge with its reference in many random conversations, for some minutes
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/antireplay/test_model.py
