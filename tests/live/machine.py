@@ -120,7 +120,9 @@ class Machine:
 
     def status(self) -> dict[str, Any]:
         """What ``replay-monitor status`` says."""
-        told: dict[str, Any] = json.loads(self.run("replay-monitor", "status", "--json", check=False).stdout)
+        done = self.run("replay-monitor", "status", "--json", check=False)
+        assert done.stdout, f"{done.stderr}\n{self.told()}"
+        told: dict[str, Any] = json.loads(done.stdout)
         return told
 
     def close(self) -> None:
@@ -139,15 +141,21 @@ class Machine:
 class ThisMachine(Machine):
     """The one that the tests run on; it has the network of one of their hosts.
 
-    :param host: its network: the units are told so.
+    :param host: its network: the units are told so, and that all takes longer here.
     """
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        for unit in ("replay-monitor", "replay-monitor@", "replay-monitor-rules"):
+        network = f"[Service]\nNetworkNamespacePath=/run/netns/{host.name}\n"
+        patience = f"WatchdogSec={20 * SLOWNESS}\nTimeoutStartSec={90 * SLOWNESS}\n"
+        for unit, told in (
+            ("replay-monitor", network + patience),
+            ("replay-monitor@", network + patience),
+            ("replay-monitor-rules", network),
+        ):
             more = Path(f"/etc/systemd/system/{unit}.service.d/network.conf")
             more.parent.mkdir(exist_ok=True)
-            more.write_text(f"[Service]\nNetworkNamespacePath=/run/netns/{host.name}\n")
+            more.write_text(told)
 
     def _enter(self) -> tuple[str, ...]:
         return (f"--net=/run/netns/{self._host.name}",)

@@ -12,7 +12,7 @@ import pytest
 import town as towns
 from calls import silent, unread
 from daemon import PORT
-from machine import Machine
+from machine import Machine, is_this_one
 from namespaces import wait_until
 from rates import Rates
 from sipp_calls import Sipp
@@ -236,7 +236,9 @@ def test_answers_to_callers_pass_once_the_unit_allows_their_addresses(town: Town
     machine.run("systemctl", "restart", UNIT)
     attacker = town.callers[town.charles]
     town.denied(recorded, "source-changed")
-    if machine.filters():
+    filters = machine.filters()
+    assert filters or not is_this_one(), "the kernel of an emulated machine can"
+    if filters:
         wait_until(lambda: machine.journal("MESSAGE=" + REFUSED), "word of the answer that the unit refused")
         assert silent(attacker)
     else:
