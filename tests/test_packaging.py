@@ -92,11 +92,20 @@ def test_package_list_is_well_formed() -> None:
     lines = (ROOT / "scripts/packages").read_text().splitlines()
     entries = [line for line in lines if line and not line.startswith("#")]
     assert entries
-    assert all(re.fullmatch(r"(run|test|boot|emulate|deb) +[a-z0-9][a-z0-9+.-]+\??", entry) for entry in entries)
+    usual = re.compile(r"(run|test|boot|emulate|deb) +[a-z0-9][a-z0-9+.-]+\??")
+    assert all(map(usual.fullmatch, entries))
 
 
 @pytest.mark.parametrize(
-    "script", ["scripts/install-packages", "scripts/make-venv", "scripts/make-tree", "scripts/make-kernel", "scripts/make-deb", ".ci/run"]
+    "script",
+    [
+        "scripts/install-packages",
+        "scripts/make-venv",
+        "scripts/make-tree",
+        "scripts/make-kernel",
+        "scripts/make-deb",
+        ".ci/run",
+    ],
 )
 def test_scripts_are_executable_and_parse(script: str) -> None:
     path = ROOT / script
