@@ -180,6 +180,9 @@ class SqliteStore:
 
     def _look_up(self, keys: Sequence[bytes]) -> None:
         try:
+            if not (self._readonly or self._connection.in_transaction):
+                # One for all that is read up to the next commit: each statement would make its own.
+                self._connection.execute("BEGIN")
             found = dict(self._connection.execute(_READ.format(",".join("?" * len(keys))), keys).fetchall())
         except sqlite3.Error as error:
             self._undo()
@@ -210,12 +213,15 @@ class SqliteStore:
             with self._guarded(commits=True):
                 count = self._count + len(self._fresh)
                 rows = ((key, expires, record) for key, (record, expires) in self._pending.items())
-                self._connection.execute("BEGIN IMMEDIATE")
+                if not self._connection.in_transaction:
+                    self._connection.execute("BEGIN IMMEDIATE")
                 self._connection.executemany(_WRITE, rows)
                 self._connection.execute(_SET_META, ("count", count))
                 self._connection.execute("COMMIT")
                 self._count = count
                 self._wrote(len(self._pending))
+        else:
+            self._read_no_more()
         self._clear()
 
     def records(self, *, prefix: bytes = b"", after: bytes = b"", limit: int = LISTING) -> list[Entry]:
@@ -242,6 +248,7 @@ class SqliteStore:
 
     def _delete(self, column: str, values: Sequence[bytes | int]) -> int:
         """Delete the rows whose ``column`` has one of ``values``; how many there were."""
+        self._read_no_more()
         with self._guarded():
             self._connection.execute("BEGIN IMMEDIATE")
             deleted = self._connection.executemany(
@@ -290,6 +297,12 @@ class SqliteStore:
     def _wrote(self, rows: int) -> None:
         if self._checkpointer is not None:
             self._checkpointer.wrote(rows, self._connection)
+
+    def _read_no_more(self) -> None:
+        """End the transaction that reads, if there is one."""
+        with self._guarded():
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
 
     def _undo(self) -> None:
         """Go back to the last commit."""
