@@ -73,7 +73,11 @@ class Site:
             f'[store]\nurl = "sqlite:///{folder}/associations.db"\ndurability = "{durability}"\n'
             f'[secret]\nfile = "{folder}/secret"\n[control]\nsocket = "{folder}/control"\n'
             f"[queue]\nlength = 65536\n{more}"
-            + (f'[keys]\ndirectory = "{keys}"\nworkers = {os.cpu_count()}\n' if keys else "")
+            + (
+                f'[keys]\ndirectory = "{keys}"\nworkers = {max(1, (os.cpu_count() or 1) - 1)}\n'
+                if keys
+                else ""
+            )
         )
         with (folder / "log.txt").open("w") as log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
             told.bind(str(folder / "notify"))

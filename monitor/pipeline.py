@@ -108,6 +108,8 @@ class Pipeline:
         self.decoder, self.streams = Decoder(), Streams()
         self.counts, self.messages = Counter(), Counter()
         self._tickets: list[Ticket] = []
+        self._told: list[Ticket] = []
+        """Those with rulings since the last commit."""
         self._asks: list[Ask] = []
         self._asked: dict[int, Job] = {}
         self._number = 0
@@ -207,12 +209,16 @@ class Pipeline:
         try:
             self._associations.store.commit()
         except StoreError as error:
-            for ticket in self._tickets:
+            for ticket in self._told:
                 self._void(ticket, str(error))
-        for ticket in self._tickets:
+        for ticket in self._told:
             ticket.uncommitted.clear()
-        done = [ticket for ticket in self._tickets if not ticket.waiting]
-        self._tickets = [ticket for ticket in self._tickets if ticket.waiting]
+        self._told.clear()
+        done: list[Ticket] = []
+        waiting: list[Ticket] = []
+        for ticket in self._tickets:
+            (waiting if ticket.waiting else done).append(ticket)
+        self._tickets = waiting
         return [
             Settled(
                 ticket.frame.number,
@@ -440,6 +446,7 @@ class Pipeline:
         """Tell what came of a job, let its frames go, and start what waited for it."""
         case = job.case
         job.tell()
+        self._told.append(job.ticket)
         refused = case.denied or (case.ruling is not None and case.ruling.reason.denies)
         if not refused and case.ruling is None and _changes_dialog(case.message):
             try:

@@ -35,6 +35,11 @@ from monitor.wire.ip import UDP
 
 log = logging.getLogger("monitor")
 
+MANY = 16
+"""Answers due from the keyholder from which on rulings are gathered: it gives a few at a time, and a
+commit for each few would cost more than the rulings."""
+GATHERING = 0.002
+"""Seconds for which they then are."""
 TICK = 0.25
 """Seconds between rounds of housekeeping, and the longest wait for a packet."""
 PATIENCE = 5 * NANOSECONDS
@@ -193,6 +198,9 @@ class Service:
         self._stopping = self._reloading = False
         self._behind = False
         """The last batch was full, so that more waits: what can rest does."""
+        self._unsettled = False
+        """Something was ruled on since the last commit."""
+        self._settle_due = 0.0
         self._tick_due = 0.0
         self._alive_due = 0.0
         self._status_due = 0.0
@@ -237,7 +245,7 @@ class Service:
 
     def _turn(self) -> None:
         """Wait for something to do, then do it: one batch, one commit."""
-        ready = {key.fileobj for key, _ in self._selector.select(TICK)}
+        ready = {key.fileobj for key, _ in self._selector.select(GATHERING if self._unsettled else TICK)}
         now = self._clock()
         if self._wake_receiver in ready:
             os.read(self._wake_receiver, 4096)
@@ -248,7 +256,9 @@ class Service:
         busy = any(taken)
         if self._keywork.keyholder in ready:
             busy = self._keywork.collect() or busy
-        if busy:
+        self._unsettled |= busy
+        gathering = len(self._keywork) >= MANY and time.monotonic() < self._settle_due
+        if self._unsettled and not gathering:
             self._settle(now)
         if self._control is not None and self._control in ready:
             self._control.serve()
@@ -304,6 +314,8 @@ class Service:
 
     def _settle(self, now: int) -> None:
         """Commit, keep evidence, give the verdicts of what is ruled on, then tell of it."""
+        self._unsettled = False
+        self._settle_due = time.monotonic() + GATHERING
         try:
             settled = self._core.settle()
         except Exception as error:

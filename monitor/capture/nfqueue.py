@@ -39,6 +39,8 @@ _CONFIG = 3 << 8 | 2  # NFNL_SUBSYS_QUEUE, NFQNL_MSG_CONFIG
 _REQUEST_ACK = 1 | 4  # NLM_F_REQUEST, NLM_F_ACK
 _ERROR = 2  # NLMSG_ERROR, an acknowledgment when its code is 0
 _HEADER = struct.Struct("=IHHII")
+_length = int.from_bytes
+_NOT_WAITING = int(socket.MSG_DONTWAIT)
 _CFG_PARAMS, _CFG_QUEUE_MAXLEN, _CFG_MASK, _CFG_FLAGS = 2, 3, 4, 5
 _FAIL_OPEN, _GSO = 1, 4
 _SO_RCVBUFFORCE = 33
@@ -226,7 +228,7 @@ class _Reader:
     """What ``NetfilterQueue.run_socket`` reads from until it raises EAGAIN: the socket, up to a bound."""
 
     def __init__(self, source: socket.socket) -> None:
-        self._socket = source
+        self._receive = source.recv_into
         # One buffer for all: making one of this size for each message costs more than to copy what came.
         self._buffer = memoryview(bytearray(READ_SIZE))
         self.left = 0
@@ -238,17 +240,19 @@ class _Reader:
         """The next message; the size asked for is the library's 4096 and is not heeded."""
         while self.left:
             self.left -= 1
-            message = self.early.popleft() if self.early else self.next(socket.MSG_DONTWAIT)
-            if is_whole(message):
+            message = self.early.popleft() if self.early else self.next(_NOT_WAITING)
+            # One message that fills what was read: so it nearly always is.
+            if _length(message[:4], sys.byteorder) == len(message) > _HEADER.size or is_whole(message):
                 return message
             self.malformed += 1
         raise BlockingIOError(errno.EAGAIN, "the batch is full")
 
     def next(self, flags: int = 0) -> bytes:
         """The next message of the socket."""
+        buffer = self._buffer
         while True:
             try:
-                return bytes(self._buffer[: self._socket.recv_into(self._buffer, READ_SIZE, flags)])
+                return bytes(buffer[: self._receive(buffer, READ_SIZE, flags)])
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise

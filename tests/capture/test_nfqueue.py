@@ -186,7 +186,7 @@ def test_an_overflow_is_counted_and_a_broken_socket_is_told(
         def recv_into(self, buffer: memoryview, size: int, flags: int) -> int:
             raise errors.pop(0)
 
-    monkeypatch.setattr(queue._reader, "_socket", Source())
+    monkeypatch.setattr(queue._reader, "_receive", Source().recv_into)
     assert queue.receive(0, 10) == []
     assert queue.overruns == 1
     errors.append(OSError(errno.EBADF, "Bad file descriptor"))
