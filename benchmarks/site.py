@@ -20,6 +20,8 @@ BARE_PORT = 5070
 QUIET_PORT = 5080
 """A port that is not queued."""
 QUEUE, BARE_QUEUE = 0, 1
+WORKERS = max(1, (os.cpu_count() or 1) - 1)
+"""Of the keyholder: a core is left for the daemon itself."""
 Message = tuple[str, bytes]
 """A source address with the octets that it sends."""
 
@@ -73,11 +75,7 @@ class Site:
             f'[store]\nurl = "sqlite:///{folder}/associations.db"\ndurability = "{durability}"\n'
             f'[secret]\nfile = "{folder}/secret"\n[control]\nsocket = "{folder}/control"\n'
             f"[queue]\nlength = 65536\n{more}"
-            + (
-                f'[keys]\ndirectory = "{keys}"\nworkers = {max(1, (os.cpu_count() or 1) - 1)}\n'
-                if keys
-                else ""
-            )
+            + (f'[keys]\ndirectory = "{keys}"\nworkers = {WORKERS}\n' if keys else "")
         )
         with (folder / "log.txt").open("w") as log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
             told.bind(str(folder / "notify"))
