@@ -37,8 +37,8 @@ def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
             "the same, to 10 %",
             f"{less / 1e6:.0f} MB and {most / 1e6:.0f} MB",
             most < 1.1 * less,
-            "with associations in SQLite. Its cache of 64 MiB is part of the growth, as are up to 100,000 keys and"
-            " 65,536 endpoints that are kept for the look at the media.",
+            "with associations in SQLite. Its cache of 64 MiB is part of the growth, as are 100,000 keys and"
+            " 65,536 endpoints at the most, kept for the look at the media.",
         )
     )
     numbers = {name: each.document() for name, each in series.items()}
