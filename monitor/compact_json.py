@@ -1,6 +1,7 @@
 """JSON without a blank (RFC 8259), for what is written for each message."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 _plain = json.JSONEncoder(separators=(",", ":"), check_circular=False)
@@ -25,6 +26,19 @@ def encode(document: Any) -> str:
 def decode(octets: bytes) -> Any:
     """The document that UTF-8 octets stand for.
 
-    :raises ValueError: they are no JSON.
+    :raises ValueError: they are no JSON, or nested too deep to be a record of ours.
     """
-    return _decode(str(octets, "utf-8"))
+    try:
+        return _decode(str(octets, "utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def expect(kind: type, values: Iterable[object]) -> None:
+    """See that all ``values`` out of a document are of one type, no subtype: true is no number.
+
+    :raises ValueError: one is not.
+    """
+    for value in values:
+        if type(value) is not kind:
+            raise ValueError(f"{kind.__name__} expected, {type(value).__name__} found")

@@ -6,6 +6,7 @@ from monitor import compact_json
 from monitor.antireplay.observation import Endpoint, Observation, Tier
 from monitor.antireplay.table import StoreError
 from monitor.antireplay.window import Seen, Window
+from monitor.compact_json import expect
 
 VERSION = 3
 """Of the record's form; the first item of each record. Earlier ones are read too: 1, whose legs have no
@@ -170,7 +171,7 @@ class Association(NamedTuple):
             if version not in range(1, VERSION + 1):
                 raise RecordError(f"association record of version {version}, this program reads {VERSION}")
             return cls(Tier(tier), tuple(map(_leg, legs)), bool(paired), held.encode("ascii"))
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise RecordError(f"association record cannot be read: {error}") from None
 
 
@@ -188,27 +189,23 @@ def _window(items: list[Any]) -> Window:
     if not items:
         return Window()
     lowest, highest, bitmap, latest = items
-    return Window(
-        lowest,
-        highest,
-        bitmap,
-        tuple(
-            Seen(
-                method,
-                cseq,
-                first,
-                tuple(branches),
-                tuple((code, time) for code, time in answers),
-                tuple(relayed),
-                tuple(onward),
-            )
-            for method, cseq, first, branches, answers, relayed, onward in latest
-        ),
-    )
+    expect(int, (lowest, highest, bitmap))
+    return Window(lowest, highest, bitmap, tuple(map(_seen, latest)))
+
+
+def _seen(items: list[Any]) -> Seen:
+    method, cseq, first, branches, answers, relayed, onward = items
+    expect(str, (method,))
+    expect(int, (cseq, first, *branches, *relayed, *onward))
+    pairs = tuple([(code, time) for code, time in answers])
+    expect(int, (number for pair in pairs for number in pair))
+    return Seen(method, cseq, first, tuple(branches), pairs, tuple(relayed), tuple(onward))
 
 
 def _leg(items: list[Any]) -> Leg:
     call, sender, peer, source, destinations, first, own, answers, endpoints, *call_id = items
+    expect(str, (sender, *([] if peer is None else [peer]), *call_id, *(host for host, _ in endpoints)))
+    expect(int, (first, *(port for _, port in endpoints)))
     return Leg(
         bytes.fromhex(call),
         sender,

@@ -38,6 +38,7 @@ class Originator(NamedTuple):
             version, kind, source, last = compact_json.decode(record)
             if (version, kind) != (VERSION, "originator"):
                 raise RecordError(f"originator record of version {version}, this program reads {VERSION}")
+            compact_json.expect(int, (last,))
             return cls(bytes.fromhex(source), last)
         except (ValueError, TypeError) as error:
             raise RecordError(f"originator record cannot be read: {error}") from None

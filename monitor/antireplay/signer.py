@@ -38,7 +38,8 @@ class Signer:
             version, kind, certificates = compact_json.decode(record)
             if (version, kind) != (VERSION, "signer"):
                 raise RecordError(f"signer record of version {version}, this program reads {VERSION}")
-            return cls(tuple(map(str, certificates)))
+            compact_json.expect(str, certificates)
+            return cls(tuple(certificates))
         except (ValueError, TypeError) as error:
             raise RecordError(f"signer record cannot be read: {error}") from None
 

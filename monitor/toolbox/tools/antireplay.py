@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from monitor import compact_json
+from monitor.antireplay.association import RecordError
 from monitor.antireplay.observation import Tier
 from monitor.antireplay.sad import Evidence, Sighting
 from monitor.cms.enveloped import EnvelopedData
@@ -114,15 +115,30 @@ def remember(sightings: list[Sighting], case: Case) -> bytes:
 
 
 def recall(held: bytes, case: Case, within: bytes | None) -> None:
-    """Add what a known envelope held to a case."""
-    found, duplicate_key, signer = compact_json.decode(held)
+    """Add what a known envelope held to a case.
+
+    :raises RecordError: it is nothing that ``remember`` made.
+    """
+    try:
+        found, duplicate_key, signer = compact_json.decode(held)
+        compact_json.expect(bool, (duplicate_key,))
+        compact_json.expect(str, (signer,))
+        sightings = [_sighting(*items) for items in found]
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"what an envelope held cannot be read: {error}") from None
     case.duplicate_key |= duplicate_key
     case.signer = case.signer or signer
     if within is not None:
         case.held.setdefault(within, [])
-    for fingerprint, tier, endpoints in found:
-        pairs = tuple((host, port) for host, port in endpoints)
-        case.sight(Sighting(bytes.fromhex(fingerprint), Tier(tier), pairs), within)
+    for sighting in sightings:
+        case.sight(sighting, within)
+
+
+def _sighting(fingerprint: str, tier: str, endpoints: list[list[Any]]) -> Sighting:
+    pairs = tuple([(host, port) for host, port in endpoints])
+    compact_json.expect(str, (host for host, _ in pairs))
+    compact_json.expect(int, (port for _, port in pairs))
+    return Sighting(bytes.fromhex(fingerprint), Tier(tier), pairs)
 
 
 TOOLS: dict[str, type[Any]] = {
