@@ -132,7 +132,7 @@ class SqliteStore:
             connection.execute(f"PRAGMA cache_size = -{CACHE}")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._checkpointer = Checkpointer(uri)
+            self._checkpointer = Checkpointer(self._path, uri)
         return connection
 
     def _check(self, secret_check: bytes | None) -> None:
@@ -280,10 +280,12 @@ class SqliteStore:
         """See ``ManagedStore.close``."""
         self._clear()
         if self._checkpointer is not None:
-            self._checkpointer.close()
-            self._checkpointer = None
+            self._checkpointer.stop()
         if hasattr(self, "_connection"):
             self._connection.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+            self._checkpointer = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
