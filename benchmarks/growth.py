@@ -95,7 +95,7 @@ def _rows(numbers: dict[str, Any]) -> list[Row]:
             f" most {prune['most'] * 1000:.1f} ms in {prune['slices']} slices;"
             f" of CPU at most {prune['most_cpu'] * 1000:.1f} ms",
             prune["most"] < 0.010,
-            f"{REST * 1000:.0f} ms lie between two slices of {PRUNE_SLICE}, in the daemon {TICK * 1000:.0f} ms.",
+            f"between two slices of {PRUNE_SLICE} lie {REST * 1000:.0f} ms, in the daemon {TICK * 1000:.0f}.",
         ),
     ]
 
