@@ -340,6 +340,34 @@ def test_a_packet_that_waits_for_a_key_keeps_nobody_waiting() -> None:
         until(lambda: stage.metrics.key_work_in_flight == 0)
 
 
+def test_while_many_wait_for_keys_rulings_are_gathered_for_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "MANY", 2)
+    monkeypatch.setattr(service_module, "GATHERING", 2 * WAIT)
+    with running() as stage:
+        packets = stage.queue.put(*[b"k"] * 4)
+        until(lambda: len(stage.keyholder.sent) == 4 and "settle" in stage.core.log)
+        before = stage.core.log.count("settle")
+        for number in (1, 2, 3):
+            assert packets[0].verdict is None
+            stage.keyholder.reply(number, b"key")
+            until(lambda number=number: number in stage.core.answers)  # type: ignore[misc]
+        assert [verdict(packet) for packet in packets[:3]] == [Verdict.ACCEPT] * 3
+        assert stage.core.log.count("settle") == before + 1
+        stage.keyholder.reply(4, b"key")
+        assert verdict(packets[3]) is Verdict.ACCEPT
+
+
+def test_gathered_rulings_wait_no_longer_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "MANY", 1)
+    with running() as stage:
+        packets = stage.queue.put(b"k", b"k")
+        until(lambda: len(stage.keyholder.sent) == 2)
+        stage.keyholder.reply(1, b"key")
+        assert verdict(packets[0]) is Verdict.ACCEPT
+        stage.keyholder.reply(2, b"key")
+        assert verdict(packets[1]) is Verdict.ACCEPT
+
+
 def test_an_ask_that_a_busy_keyholder_refuses_is_answered_so() -> None:
     with running() as stage:
         stage.keyholder.full = True
