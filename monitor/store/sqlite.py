@@ -209,19 +209,18 @@ class SqliteStore:
         if self._undone:
             self._clear()
             raise StoreError(f"{self._path}: {UNDONE}")
-        if self._pending:
-            with self._guarded(commits=True):
+        with self._guarded(commits=True):
+            # A foreign lock is waited for by who begins to write, not by who reads already.
+            self._read_no_more()
+            if self._pending:
                 count = self._count + len(self._fresh)
                 rows = ((key, expires, record) for key, (record, expires) in self._pending.items())
-                if not self._connection.in_transaction:
-                    self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute("BEGIN IMMEDIATE")
                 self._connection.executemany(_WRITE, rows)
                 self._connection.execute(_SET_META, ("count", count))
                 self._connection.execute("COMMIT")
                 self._count = count
                 self._wrote(len(self._pending))
-        else:
-            self._read_no_more()
         self._clear()
 
     def records(self, *, prefix: bytes = b"", after: bytes = b"", limit: int = LISTING) -> list[Entry]:
@@ -248,8 +247,8 @@ class SqliteStore:
 
     def _delete(self, column: str, values: Sequence[bytes | int]) -> int:
         """Delete the rows whose ``column`` has one of ``values``; how many there were."""
-        self._read_no_more()
         with self._guarded():
+            self._read_no_more()
             self._connection.execute("BEGIN IMMEDIATE")
             deleted = self._connection.executemany(
                 f"DELETE FROM association WHERE {column} = ?", ((value,) for value in values)
@@ -302,9 +301,8 @@ class SqliteStore:
 
     def _read_no_more(self) -> None:
         """End the transaction that reads, if there is one."""
-        with self._guarded():
-            if self._connection.in_transaction:
-                self._connection.execute("COMMIT")
+        if self._connection.in_transaction:
+            self._connection.execute("COMMIT")
 
     def _undo(self) -> None:
         """Go back to the last commit."""

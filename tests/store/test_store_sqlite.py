@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -320,3 +321,16 @@ def test_the_log_does_not_grow_with_what_is_written(path: Path, monkeypatch: pyt
             if path.stat().st_size > 3 * log.stat().st_size:
                 return
     pytest.fail("the log is as long as all that was ever written")
+
+
+def test_a_foreign_lock_is_waited_for_also_after_a_look(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY", 20.0)
+    with closing(open_at(path)) as store, closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        assert store.read([ONE]) == [None]
+        assert store.compare_and_swap([Change(ONE, None, b"record", LATER)])
+        other.execute("BEGIN IMMEDIATE")
+        letting_go = threading.Timer(0.2, other.rollback)
+        letting_go.start()
+        store.commit()
+        letting_go.join()
+        assert store.read([ONE]) == [b"record"]
