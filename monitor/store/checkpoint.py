@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 EVERY = 4000
@@ -23,7 +23,7 @@ class Checkpointer:
     """
 
     def __init__(self, path: Path, uri: str) -> None:
-        self._uri = uri
+        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._rows = 0
         self._pages = 0
@@ -54,30 +54,25 @@ class Checkpointer:
         os.close(self._file)
 
     def _run(self) -> None:
-        # A disk that is full, or fails, is told by the writer's own commits.
-        try:
-            with closing(sqlite3.connect(self._uri, uri=True, isolation_level=None)) as connection:
-                while self._wake.wait() and not self._ended:
-                    self._wake.clear()
-                    if self._pages <= LONG:  # else it is the writer's turn
-                        self._pages = self._copy(connection)
-        except (sqlite3.Error, OSError):
-            self._pages = LONG + 1
+        with closing(self._connection):
+            while self._wake.wait() and not self._ended:
+                self._wake.clear()
+                if self._pages <= LONG:  # else it is the writer's turn
+                    self._pages = self._copy()
 
-    def _copy(self, connection: sqlite3.Connection) -> int:
+    def _copy(self) -> int:
         """Copy the log; how many pages it has."""
-        pages = _checkpoint(connection)
-        if pages > LONG:
+        pages = _checkpoint(self._connection)
+        for _ in range(ROUNDS if pages > LONG else 0):
+            pages = _checkpoint(self._connection)
             # SQLite waits for the disk when it has copied a log to its end, which only the writer can.
-            os.fdatasync(self._file)
-            for _ in range(ROUNDS):
-                pages = _checkpoint(connection)
+            with suppress(OSError):
                 os.fdatasync(self._file)
         return pages
 
 
 def _checkpoint(connection: sqlite3.Connection) -> int:
-    """Copy what can be copied; the pages that are in the log."""
+    """Copy what can be copied; the pages that are in the log. A disk that fails is told by the commits."""
     try:
         _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     except sqlite3.Error:
