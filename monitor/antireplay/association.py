@@ -6,7 +6,6 @@ from monitor import compact_json
 from monitor.antireplay.observation import Endpoint, Observation, Tier
 from monitor.antireplay.table import StoreError
 from monitor.antireplay.window import Seen, Window
-from monitor.compact_json import expect
 
 VERSION = 3
 """Of the record's form; the first item of each record. Earlier ones are read too: 1, whose legs have no
@@ -189,23 +188,25 @@ def _window(items: list[Any]) -> Window:
     if not items:
         return Window()
     lowest, highest, bitmap, latest = items
-    expect(int, (lowest, highest, bitmap))
+    compact_json.expect(int, (lowest, highest, bitmap))
     return Window(lowest, highest, bitmap, tuple(map(_seen, latest)))
 
 
 def _seen(items: list[Any]) -> Seen:
     method, cseq, first, branches, answers, relayed, onward = items
-    expect(str, (method,))
-    expect(int, (cseq, first, *branches, *relayed, *onward))
+    compact_json.expect(str, (method,))
+    compact_json.expect(int, (cseq, first, *branches, *relayed, *onward))
     pairs = tuple([(code, time) for code, time in answers])
-    expect(int, (number for pair in pairs for number in pair))
+    compact_json.expect(int, (number for pair in pairs for number in pair))
     return Seen(method, cseq, first, tuple(branches), pairs, tuple(relayed), tuple(onward))
 
 
 def _leg(items: list[Any]) -> Leg:
     call, sender, peer, source, destinations, first, own, answers, endpoints, *call_id = items
-    expect(str, (sender, *([] if peer is None else [peer]), *call_id, *(host for host, _ in endpoints)))
-    expect(int, (first, *(port for _, port in endpoints)))
+    compact_json.expect(
+        str, (sender, *([] if peer is None else [peer]), *call_id, *(host for host, _ in endpoints))
+    )
+    compact_json.expect(int, (first, *(port for _, port in endpoints)))
     return Leg(
         bytes.fromhex(call),
         sender,

@@ -12,7 +12,6 @@ from monitor import compact_json
 from monitor.antireplay.association import CALL_ID_SHOWN, RecordError
 from monitor.antireplay.observation import DialogView, T, is_tagged
 from monitor.antireplay.policy import Policy
-from monitor.compact_json import expect
 
 VERSION = 3
 """Earlier ones are read too: 1, whose INVITEs tell of no ways, and 2, which does not tell who took calls."""
@@ -291,9 +290,11 @@ class Dialog(NamedTuple):
         invites, accepted, takers = more if version > 2 else (*more, None, ())
         if version not in range(1, VERSION + 1) or kind != "dialog":
             raise RecordError(f"dialog record of version {version}, this program reads {VERSION}")
-        expect(str, (call_id, initiator, *others, *takers, *(party for party, *_ in (*ended, *invites))))
-        expect(int, (initial, *(time for time in (failed, accepted) if time is not None)))
-        expect(int, (time for _, time in ended))
+        compact_json.expect(
+            str, (call_id, initiator, *others, *takers, *(party for party, *_ in (*ended, *invites)))
+        )
+        compact_json.expect(int, (initial, *(time for time in (failed, accepted) if time is not None)))
+        compact_json.expect(int, (time for _, time in ended))
         return cls(
             call_id,
             initiator,
@@ -311,5 +312,7 @@ class Dialog(NamedTuple):
 
 def _invite(cseq: int, closed: int | None, ways: Iterable[tuple[int, int]] = ()) -> Invite:
     taken = tuple([(branch, end) for branch, end in ways])
-    expect(int, (cseq, *([] if closed is None else [closed]), *(number for way in taken for number in way)))
+    compact_json.expect(
+        int, (cseq, *([] if closed is None else [closed]), *(number for way in taken for number in way))
+    )
     return Invite(cseq, closed, taken)

@@ -225,13 +225,13 @@ class AssociationDatabase:
             return Decision(ruling)
         if identity is not None:
             record = records[further]
-            ruling, change = _with_originator(ruling, facts, identity, record, policy, expires)
+            ruling, more = _with_originator(ruling, facts, identity, record, policy, expires)
             if ruling.reason.denies:
                 return Decision(ruling)
-            changes += change
+            changes += more
         if evidence.certified:
-            ruling, change = _with_signer(ruling, evidence.certified, keys[-1], records[-1], expires)
-            changes += change
+            ruling, more = _with_signer(ruling, evidence.certified, keys[-1], records[-1], expires)
+            changes += more
         event = facts.event(known)
         dialog = dialog or Dialog.opened_by(event, facts.call_id)
         followed = dialog.after(event, policy)
@@ -333,12 +333,12 @@ def _with_originator(
     before = None if record is None else Originator.decode(record)
     follows = ruling.reason is Reason.MOVED
     moved, after = hear(before, facts.source, facts.time, policy, follows)
-    change = () if after is before else (Change(key, record, after.encode(), expires),)
+    changes = () if after is before else (Change(key, record, after.encode(), expires),)
     if not moved:
-        return ruling, change
+        return ruling, changes
     if policy.originator == "deny":
-        return Ruling(Reason.ORIGINATOR_MOVED, ruling.alerts), change
-    return Ruling(ruling.reason, (*ruling.alerts, Reason.ORIGINATOR_MOVED.value)), change
+        return Ruling(Reason.ORIGINATOR_MOVED, ruling.alerts), changes
+    return Ruling(ruling.reason, (*ruling.alerts, Reason.ORIGINATOR_MOVED.value)), changes
 
 
 def _with_signer(
@@ -346,5 +346,5 @@ def _with_signer(
 ) -> tuple[Ruling, Sequence[Change]]:
     before = None if record is None else Signer.decode(record)
     changed, after = sign(before, certificate)
-    change = () if after == before else (Change(key, record, after.encode(), expires),)
-    return (Ruling(ruling.reason, (*ruling.alerts, SIGNER_CHANGED)) if changed else ruling), change
+    changes = () if after == before else (Change(key, record, after.encode(), expires),)
+    return (Ruling(ruling.reason, (*ruling.alerts, SIGNER_CHANGED)) if changed else ruling), changes

@@ -57,7 +57,7 @@ class _Description:
         for line, lowered in zip(lines, content.lower().split(b"\n", MAX_LINES), strict=False):
             kind = line[:2]
             if kind == b"a=":
-                if b"crypto" in lowered or b"inline" in lowered or b"key-mgmt" in lowered:
+                if _may_bear_key(lowered):
                     self._attribute(line[2:])
             elif kind == b"m=":
                 self._media_line(line[2:])
