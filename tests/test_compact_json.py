@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import compact_json
@@ -14,7 +14,6 @@ DOCUMENTS = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(DOCUMENTS)
 def test_a_document_is_what_it_was(document: object) -> None:
     text = compact_json.encode(document)

@@ -27,8 +27,8 @@ ip link set lo up
 mount -t tmpfs own "$1"
 mount -t tmpfs own /run
 for each in etc opt usr/local var/lib var/log; do
-    mkdir -p "$1/upper/$each" "$1/work/$each"
-    mount -t overlay own -o "lowerdir=/$each,upperdir=$1/upper/$each,workdir=$1/work/$each" "/$each"
+    mkdir -p "$1/upper/$each" "$1/scratch/$each"
+    mount -t overlay own -o "lowerdir=/$each,upperdir=$1/upper/$each,workdir=$1/scratch/$each" "/$each"
 done
 """
 
