@@ -478,6 +478,7 @@ class Pipeline:
                 ticket.denied = True
                 job.fate.revoke(self._denial(job.fate, job.flow, ticket, job))
                 job.fate.bind(ticket)
+        ticket.uncommitted.clear()  # Where several messages were ruled on, it is told several times.
 
 
 def _framed(framer: StreamFramer, delivery: Delivery) -> Sequence[Framed | Unframed]:
