@@ -132,7 +132,7 @@ def material() -> Material:
         "ed448": ed448.Ed448PrivateKey.generate(),
     }
     parties = {}
-    for who, key in keys.items():
+    for number, (who, key) in enumerate(keys.items(), start=1):
         public = key.public_key()
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.SubjectKeyIdentifier.from_public_key(public), False),
@@ -141,7 +141,10 @@ def material() -> Material:
                 False,
             ),
         ]
-        parties[who] = write(folder, who, key, issue(who, public, "Test CA", root, extensions))
+        # Every second one with its highest bit set, which takes one octet more as an INTEGER.
+        serial = (0x7F80 if number % 2 else 0x80) << 8 * number | number
+        certificate = issue(who, public, "Test CA", root, extensions, serial=serial)
+        parties[who] = write(folder, who, key, certificate)
     return Material(folder, authority, parties)
 
 

@@ -123,6 +123,10 @@ def der(tag: int, *parts: bytes) -> bytes:
     return ber.encode(tag, b"".join(parts))
 
 
+def integer(number: int) -> bytes:
+    return der(ber.INTEGER, number.to_bytes((number.bit_length() + 8) // 8, signed=True))
+
+
 def oid(text: str) -> bytes:
     first, second, *arcs = map(int, text.split("."))
     octets = b""
@@ -287,5 +291,5 @@ def signed_by_eddsa(who: str, given: bytes = CONTENT) -> bytes:
 
 
 def _issuer_and_serial(party: Party) -> bytes:
-    serial = party.certificate.serial_number.to_bytes(21).lstrip(b"\0")
-    return der(0x30, party.certificate.issuer.public_bytes(), der(2, serial))
+    certificate = party.certificate
+    return der(0x30, certificate.issuer.public_bytes(), integer(certificate.serial_number))

@@ -19,6 +19,7 @@ from smime_matrix import (
     SECRETS,
     agreed,
     der,
+    integer,
     keys,
     oid,
     opened,
@@ -184,7 +185,7 @@ def test_a_named_originator() -> None:
         der(
             0x30,
             sender.certificate.issuer.public_bytes(),
-            der(0x02, _integer(sender.certificate.serial_number)),
+            integer(sender.certificate.serial_number),
         ),
         der(0x80, identifier.public_bytes()[2:]),
     ):
@@ -197,10 +198,6 @@ def test_a_named_originator() -> None:
             originator=originator,
         )
         assert keys().unwrap(UnwrapRequest((recipient,), 16)).key == bytes(16)
-
-
-def _integer(number: int) -> bytes:
-    return number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
 
 
 def test_triple_des_wrap_refuses_what_was_changed() -> None:
