@@ -168,7 +168,7 @@ def _message(
         cseq, cseq_method = _cseq(sequence, troubles)
         if not method:
             method = cseq_method
-        elif method != cseq_method:
+        elif cseq_method and method != cseq_method:
             troubles.append((ExceptionName.MALFORMED, f"CSeq of method {cseq_method[:32]!r}"))
     return Message(
         start_line=line,

@@ -216,6 +216,12 @@ def test_a_message_without_its_mandatory_fields_still_gives_its_body() -> None:
     assert message.troubles == ((MALFORMED, "no via, from, to, call-id, cseq"),)
 
 
+@pytest.mark.parametrize("value", [b"x INVITE", b"5"])
+def test_a_cseq_that_cannot_be_read_is_one_trouble(value: bytes) -> None:
+    message = with_header(b"CSeq: 314159 INVITE", b"CSeq: " + value)
+    assert message.troubles == ((MALFORMED, f"CSeq {value.decode()!r}"),)
+
+
 @pytest.mark.parametrize(
     ("value", "uri", "tag"),
     [
