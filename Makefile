@@ -68,10 +68,11 @@ lint: setup  ## check style and types
 model: setup-test  ## compare the judge with its reference in many random conversations, for some minutes
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/antireplay/test_model.py
 
-bench: setup-test  ## measure speed beside tshark, openssl and a bare callback; keeps benchmarks/results/
+bench: setup-test  ## measure speed beside Suricata, tshark, openssl and a bare callback; keeps benchmarks/results/
+	@scripts/with-backports scripts/install-packages bench
 	@$(BIN)/python -m benchmarks
 
-bench-growth: setup-test  ## measure with a store of SIZE associations (SIZE=1e7, or 1e8: hours)
+bench-growth: setup-test  ## measure with a store of SIZE associations (SIZE=1e7: ten minutes and 7 GB of disk)
 	@$(BIN)/python -m benchmarks growth --size $(or $(SIZE),1e6)
 
 clean:  ## remove what the other targets made in this directory (Debian packages stay)

@@ -77,5 +77,5 @@ def _beside(peer: str, series: dict[str, Series], wanted: float) -> Row:
 
 def _absent() -> Row:
     return Row(
-        "Captures: rate over Suricata's", "1", "not run", None, "this system has no package of Suricata."
+        "Captures: rate over Suricata's", "1", "not run", None, "Suricata is not installed."
     )

@@ -92,7 +92,7 @@ def test_package_list_is_well_formed() -> None:
     lines = (ROOT / "scripts/packages").read_text().splitlines()
     entries = [line for line in lines if line and not line.startswith("#")]
     assert entries
-    usual = re.compile(r"(run|test|boot|emulate|deb) +[a-z0-9][a-z0-9+.-]+\??")
+    usual = re.compile(r"(run|test|boot|emulate|deb|bench) +[a-z0-9][a-z0-9+.-]+\??")
     assert all(map(usual.fullmatch, entries))
 
 
@@ -100,6 +100,7 @@ def test_package_list_is_well_formed() -> None:
     "script",
     [
         "scripts/install-packages",
+        "scripts/with-backports",
         "scripts/make-venv",
         "scripts/make-tree",
         "scripts/make-kernel",
