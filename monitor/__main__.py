@@ -2,8 +2,11 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Collection
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
+from pathlib import Path
 
 from monitor.cli.helping import Formatter, sentence
 
@@ -23,6 +26,8 @@ COMMANDS = {
     "check-config": "check a configuration file and all that it names",
     "completion": "print what makes a shell complete these commands",
 }
+
+_UNWRITTEN = (EDQUOT, EFBIG, EIO, ENOSPC)
 
 
 def parser(commands: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -55,13 +60,29 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen is not None and chosen not in COMMANDS:
         made.error(f"there is no command {chosen}{_near(chosen)}")
     options = made.parse_args(arguments)
+    if sys.stdout is None:  # It was closed: the exit status tells all the same.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     try:
-        return int(options.main(options))
+        status = int(options.main(options))
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
-        sys.stderr.close()
+        _abandon_output()
         return 2
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        # Commands tell of their files by name: without one it is standard output.
+        if error.errno not in _UNWRITTEN or error.filename is not None:
+            raise
+        _abandon_output()
+        print(f"replay-monitor: standard output: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _abandon_output() -> None:
+    """Let nothing fail once more on what is still to be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _near(word: str) -> str:

@@ -1,0 +1,40 @@
+"""Standard output that is full, closed, or of no more interest to who reads it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CAPTURE = str(Path(__file__).parents[2] / "pcaps" / "4-replay-attack.pcap")
+COMMAND = (sys.executable, "-m", "monitor")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("replay", "--json", CAPTURE), ("replay", CAPTURE), ("completion", "bash")]
+)
+def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run((*COMMAND, *arguments), stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "replay-monitor: standard output: No space left on device\n"
+
+
+def test_a_closed_output_leaves_the_exit_status() -> None:
+    done = subprocess.run(
+        ("sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "replay", "--json", CAPTURE),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_nobody_reads_on() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = subprocess.run(
+            (*COMMAND, "replay", "--json", CAPTURE), stdout=pipe, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (2, "")
