@@ -116,8 +116,9 @@ class Capture:
                 f"{reader.name}: not a capture: {_guess(head)}; pcap and pcapng are read, plain or gzip"
             )
         if len(head) < _HEADER_SIZE:
-            reader.warnings.append(f"{reader.name}: cut off in the file header")
-            return iter(())
+            raise CaptureError(
+                f"{reader.name}: cut off in the file header: nothing can be read; capture anew"
+            )
         order, factor = _MAGICS[magic]
         major, _, _, _, reader.snap_length, link = Struct(order + "HHIIII").unpack_from(head, 4)
         if major != 2:

@@ -183,4 +183,6 @@ def _damaged(reader: Reader, offset: int, what: str) -> CaptureError:
 
 
 def _cut_off(reader: Reader, offset: int) -> None:
+    if not offset:
+        raise CaptureError(f"{reader.name}: cut off in the file header: nothing can be read; capture anew")
     reader.warnings.append(f"{reader.name}: cut off in the block at octet {offset}, read up to there")

@@ -94,7 +94,7 @@ def test_a_cut_off_tail_is_read_up_to_and_told(tmp_path: Path, pack: type[bytes]
     data = pack(pcap_file(whole))
     path = tmp_path / "a.pcap"
     ends = {24: 0, 24 + 28: 1, len(data): 2} if pack is bytes else {len(data): 2}
-    for length in range(4, len(data) + 1):
+    for length in range(24 if pack is bytes else 4, len(data) + 1):
         path.write_bytes(data[:length])
         try:
             with open_capture(str(path)) as capture:
@@ -120,6 +120,8 @@ def test_a_cut_off_tail_is_read_up_to_and_told(tmp_path: Path, pack: type[bytes]
         (b"\x28\xb5\x2f\xfd" + bytes(50), "it is compressed with zstd"),
         (struct.pack("<IHHiIII", 0xA1B2C3D4, 3, 0, 0, 0, 0, 1), "pcap version 3 at octet 4"),
         (gzip.compress(b"hello"), "it begins with 68 65 6c 6c"),
+        (pcap_file([])[:4], "cut off in the file header"),
+        (pcap_file([])[:23], "cut off in the file header"),
     ],
 )
 def test_what_is_no_capture_is_told_in_one_line(tmp_path: Path, content: bytes, told: str) -> None:

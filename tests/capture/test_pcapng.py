@@ -120,7 +120,7 @@ def test_a_cut_off_tail_is_read_up_to_and_told(tmp_path: Path) -> None:
     data = b"".join(parts)
     path = tmp_path / "a.pcapng"
     whole = {len(b"".join(parts[:n])): n - 1 for n in (1, 2, 3)} | {28: 0}
-    for length in range(4, len(data) + 1):
+    for length in range(28, len(data) + 1):
         path.write_bytes(data[:length])
         with open_capture(str(path)) as capture:
             count = len(list(capture))
@@ -129,6 +129,14 @@ def test_a_cut_off_tail_is_read_up_to_and_told(tmp_path: Path) -> None:
             assert (count, capture.warnings) == (whole[length], [])
         else:
             assert "cut off" in capture.warnings[0]
+
+
+@pytest.mark.parametrize("length", [4, 11, 12, 27])
+def test_a_cut_off_first_block_cannot_be_read(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(LITTLE.section()[:length])
+    with pytest.raises(CaptureError, match="cut off in the file header"), open_capture(str(path)) as capture:
+        list(capture)
 
 
 @given(st.binary(max_size=300), st.sampled_from([LITTLE, BIG]), st.booleans())
