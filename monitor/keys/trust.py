@@ -117,7 +117,12 @@ class TrustStore:
                 with file.open("rb") as stream:
                     octets = stream.read(MAX_FILE + 1)
             except OSError as error:
-                raise KeyStoreError(f"{file}: {error.strerror}; mend its owner and mode") from None
+                mend = (
+                    "name certificates, or a directory of them"
+                    if not file.exists()
+                    else "mend its owner and mode"
+                )
+                raise KeyStoreError(f"{file}: {error.strerror}; {mend}") from None
             if len(octets) > MAX_FILE:
                 raise KeyStoreError(f"{file}: larger than {MAX_FILE} octets")
             _load(file, octets, certificates, revocations)

@@ -104,7 +104,12 @@ class SqliteStore:
     def _connect(self, durability: Durability) -> sqlite3.Connection:
         uri = f"{self._path.absolute().as_uri()}?mode={'ro' if self._readonly else 'rw'}"
         if not self._path.is_file():
-            raise StoreError(f"{self._path}: no such file; the daemon makes it when it starts")
+            missing = (
+                "is no file; name one"
+                if self._path.exists()
+                else "no such file; the daemon makes it when it starts"
+            )
+            raise StoreError(f"{self._path}: {missing}")
         try:
             connection = sqlite3.connect(
                 uri,

@@ -215,7 +215,7 @@ def test_wrong_files_are_told(tmp_path: Path, octets: bytes, told: str) -> None:
     (tmp_path / "x.pem").write_bytes(octets)
     with pytest.raises(KeyStoreError, match=told):
         TrustStore.load(tmp_path / "x.pem")
-    with pytest.raises(KeyStoreError, match="No such file"):
+    with pytest.raises(KeyStoreError, match="No such file or directory; name certificates"):
         TrustStore.load(tmp_path / "nowhere")
 
 

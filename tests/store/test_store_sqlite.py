@@ -101,6 +101,11 @@ def test_a_reader_makes_nothing(path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_directory_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is no file; name one"):
+        open_at(tmp_path)
+
+
 def test_wants_its_directory(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file or directory; make the directory"):
         open_at(tmp_path / "none" / "store.db")
