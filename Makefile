@@ -66,7 +66,7 @@ lint: setup  ## check style and types
 	@$(BIN)/mypy conftest.py
 
 model: setup-test  ## compare the judge with its reference in many random conversations, for some minutes
-	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest $(PYTEST_OPTIONS) tests/antireplay/test_model.py
+	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest $(PYTEST_OPTIONS) --hypothesis-profile=fresh tests/antireplay/test_model.py
 
 bench: setup-test  ## measure speed beside Suricata, tshark, openssl and a bare callback; keeps benchmarks/results/
 	@scripts/with-backports scripts/install-packages bench
