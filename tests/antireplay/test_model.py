@@ -447,7 +447,6 @@ def test_the_judge_says_what_the_reference_says(capsys: pytest.CaptureFixture[st
     effort = settings(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
-        deadline=None,
         report_multiple_bugs=False,
         phases=[Phase.generate],  # What fails is told as it was found: to shrink it takes minutes.
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

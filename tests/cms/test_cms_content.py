@@ -125,7 +125,7 @@ def test_data_and_compressed_data() -> None:
 
 
 @pytest.mark.parametrize("kind", [envelope, signed])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**64))
 def test_no_encoding_changes_what_is_read(kind: object, seed: int) -> None:
     chance = random.Random(seed)
@@ -264,7 +264,7 @@ def test_other_wrapped_keys_are_taken_as_they_are() -> None:
     assert enveloped.normalise(wrapped) == b"\0\x12"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_changed_cms_decodes_or_raises_the_one_error(data: st.DataObject) -> None:
     sources = [

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from frames import fragments
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.antireplay.policy import Policy
@@ -142,7 +142,7 @@ def ip(head: bytes, payload: bytes) -> bytes:
     return head[:4] + struct.pack("!H", len(payload)) + head[6:] + payload
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(RECIPES)), st.randoms(use_true_random=False))
 def test_how_packets_are_cut_changes_no_ruling(name: str, chance: random.Random) -> None:
     frames = [part for frame in scenario(name).frames for part in cut(frame, chance)]
@@ -183,7 +183,7 @@ def garbage(draw: st.DrawFn) -> Frame:
     return frame._replace(data=bytes(data), length=max(len(data), frame.length))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(
     st.lists(garbage(), min_size=1, max_size=10),
     st.sampled_from(POLICIES),

@@ -66,7 +66,7 @@ def read(raw: bytes, depth: int = 0) -> None:
     framing.looks_like_sip(raw)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(mutated())
 def test_mutated_messages_are_read_or_refused(raw: bytes) -> None:
     read(raw)
@@ -76,7 +76,7 @@ def test_mutated_messages_are_read_or_refused(raw: bytes) -> None:
         return
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_any_octets_are_read_or_refused(raw: bytes) -> None:
     read(raw)
@@ -88,7 +88,7 @@ def test_any_octets_are_read_or_refused(raw: bytes) -> None:
         return
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(mutated(), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_cutting_a_stream_changes_nothing(messages: list[bytes], source: random.Random) -> None:
     stream = b"".join(messages)
@@ -105,7 +105,7 @@ def test_cutting_a_stream_changes_nothing(messages: list[bytes], source: random.
         assert stream[one.start - 7 : one.end - 7] == one.raw
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(SEEDS), min_size=1, max_size=5), st.data())
 def test_every_message_of_a_clean_stream_is_found(messages: list[bytes], data: st.DataObject) -> None:
     gaps = [data.draw(st.sampled_from([b"", b"\r\n", b"\r\n\r\n"])) for _ in messages]

@@ -112,7 +112,6 @@ class Machine(RuleBasedStateMachine):
 EFFORT = settings(
     max_examples=40,
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -314,7 +314,7 @@ def test_edwards_curves(who: str, algorithm: str, digest: Algorithm, with_attrib
     assert single(resigned(data, signature=bytes(64))).status == INVALID
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**64))
 def test_no_encoding_breaks_a_signature(seed: int) -> None:
     octets = loosen(signature("p256", "-nodetach"), random.Random(seed))
@@ -324,7 +324,7 @@ def test_no_encoding_breaks_a_signature(seed: int) -> None:
     assert result.status in (VALID, SignatureStatus.UNSUPPORTED)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_changed_message_is_never_valid_with_other_content(data: st.DataObject) -> None:
     octets = bytearray(signature("p256", "-nodetach"))
