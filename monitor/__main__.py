@@ -60,8 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen is not None and chosen not in COMMANDS:
         made.error(f"there is no command {chosen}{_near(chosen)}")
     options = made.parse_args(arguments)
-    if sys.stdout is None:  # It was closed: the exit status tells all the same.
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # It was closed: the exit status tells all the same.
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     try:
         status = int(options.main(options))
         sys.stdout.flush()

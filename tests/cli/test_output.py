@@ -21,13 +21,11 @@ def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...]) -> None:
     assert done.stderr == "replay-monitor: standard output: No space left on device\n"
 
 
-def test_a_closed_output_leaves_the_exit_status() -> None:
-    done = subprocess.run(
-        ("sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "replay", "--json", CAPTURE),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (1, "")
+@pytest.mark.parametrize(("path", "status"), [(CAPTURE, 1), ("/dev/null", 2)])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_leaves_the_exit_status(closed: str, path: str, status: int) -> None:
+    command = ("sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "replay", "--json", path)
+    assert subprocess.run(command, capture_output=True).returncode == status
 
 
 def test_nobody_reads_on() -> None:
