@@ -29,13 +29,18 @@ def keys(content: bytes, report: Report) -> tuple[KeyMaterial, ...]:
     (``a=acap``, RFC 5939), ``a=cryptoscale``, and whatever a lenient receiver might take for one of these.
     A line against its grammar is reported malformed, and its keys are given where they can be told.
     """
-    if not _may_bear_key(content.lower()):
-        return ()
-    return _Description(report).read(content)
+    lowered = content.lower()
+    return _Description(report).read(content, lowered) if _may_bear_key(lowered) else ()
 
 
 def _may_bear_key(lowered: bytes) -> bool:
-    return b"crypto" in lowered or b"inline" in lowered or b"key-mgmt" in lowered
+    # Not by "in", which takes the octets for a number first and makes an error message each time.
+    find = lowered.find
+    return find(b"crypto") >= 0 or find(b"inline") >= 0 or find(b"key-mgmt") >= 0
+
+
+def _lines(content: bytes) -> list[bytes]:
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n", MAX_LINES)
 
 
 class _Description:
@@ -48,16 +53,15 @@ class _Description:
         self._address: bytes | None = None
         self._media: list[tuple[int, bytes | None]] = []
 
-    def read(self, content: bytes) -> tuple[KeyMaterial, ...]:
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        lines = content.split(b"\n", MAX_LINES)
+    def read(self, content: bytes, lowered: bytes) -> tuple[KeyMaterial, ...]:
+        lines = _lines(content)
         if len(lines) > MAX_LINES:
             self._report(ExceptionName.LIMIT, f"session description of more than {MAX_LINES} lines")
             lines.pop()
-        for line, lowered in zip(lines, content.lower().split(b"\n", MAX_LINES), strict=False):
+        for line, low in zip(lines, _lines(lowered), strict=False):
             kind = line[:2]
             if kind == b"a=":
-                if _may_bear_key(lowered):
+                if _may_bear_key(low):
                     self._attribute(line[2:])
             elif kind == b"m=":
                 self._media_line(line[2:])
