@@ -51,20 +51,11 @@ def parser(commands: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is the command's, 2 for bad usage or bad input."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    chosen = next((word for word in arguments if not word.startswith("-")), None)
-    made = parser((chosen,) if chosen else ())
-    if not arguments:
-        made.print_help(sys.stderr)
-        return 2
-    if chosen is not None and chosen not in COMMANDS:
-        made.error(f"there is no command {chosen}{_near(chosen)}")
-    options = made.parse_args(arguments)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # It was closed: the exit status tells all the same.
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     try:
-        status = int(options.main(options))
+        status = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -79,6 +70,18 @@ def main(arguments: list[str] | None = None) -> int:
         _abandon_output()
         print(f"replay-monitor: standard output: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def _run(arguments: list[str]) -> int:
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    made = parser((chosen,) if chosen else ())
+    if not arguments:
+        made.print_help(sys.stderr)
+        return 2
+    if chosen is not None and chosen not in COMMANDS:
+        made.error(f"there is no command {chosen}{_near(chosen)}")
+    options = made.parse_args(arguments)
+    return int(options.main(options))
 
 
 def _abandon_output() -> None:

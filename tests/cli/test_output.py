@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.__main__ import main
+
 CAPTURE = str(Path(__file__).parents[2] / "pcaps" / "4-replay-attack.pcap")
 COMMAND = (sys.executable, "-m", "monitor")
 
@@ -36,3 +38,11 @@ def test_nobody_reads_on() -> None:
             (*COMMAND, "replay", "--json", CAPTURE), stdout=pipe, stderr=subprocess.PIPE, text=True
         )
     assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_an_interrupt_while_a_command_is_loaded_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert main(["replay", CAPTURE]) == 130
