@@ -85,6 +85,11 @@ class Host:
         self._processes.append(process)
         return process
 
+    def until_bound(self, port: int, process: subprocess.Popen[Any], *, tcp: bool = False) -> None:
+        """Wait until a process has a port here."""
+        listening = ("ss", "-Hlnt" if tcp else "-Hlnu")
+        wait_until(lambda: f":{port} " in self.run(*listening).stdout, f"port {port}", process=process)
+
     def queue(self, number: int, *matches: str, chain: str = "INPUT", bypass: bool = False) -> None:
         """Send what ``matches`` (iptables arguments) to a queue, IPv4 and IPv6, defragmented by conntrack."""
         target = ["-j", "NFQUEUE", "--queue-num", str(number), *(["--queue-bypass"] if bypass else [])]
@@ -114,7 +119,9 @@ class Network:
     """Hosts on one switch."""
 
     def __init__(self, label: str = "monitor") -> None:
-        self._label = f"{label}-{os.getpid()}-{next(_serial)}"
+        # Names may be left of a run that was killed and had this process id.
+        labels = (f"{label}-{os.getpid()}-{number}" for number in _serial)
+        self._label = next(each for each in labels if not any(RUN.glob(f"{each}-*")))
         self._hosts: list[Host] = []
         self._switch = Host(f"{self._label}-switch", 0)
         _ip("netns", "add", self._switch.name)

@@ -7,13 +7,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon import PORT
-from namespaces import Host, wait_until
+from namespaces import Host
 
 from monitor.simulate.party import BOB
 from monitor.simulate.stage import Stage
 
 SECRET_LINE = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:[field0]"
 PADDING = "\n".join(f"      a=x-padding:{number:060}" for number in range(50))
+
+
+def _request(method: str, number: int, branch: str = "[branch]") -> str:
+    """A request after the INVITE."""
+    return f"""
+  <send>
+    <![CDATA[
+      {method} sip:alice@[remote_ip]:[remote_port] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch}
+      [last_From:]
+      [last_To:]
+      Call-ID: [call_id]
+      CSeq: {number} {method}
+      Max-Forwards: 70
+      Content-Length: 0
+
+    ]]>
+  </send>"""
+
+
 CALLER = f"""<?xml version="1.0" encoding="ISO-8859-1" ?>
 <scenario name="caller">
   <send>
@@ -43,48 +63,12 @@ CALLER = f"""<?xml version="1.0" encoding="ISO-8859-1" ?>
   <recv response="180" optional="true"></recv>
   <recv response="REFUSED" optional="true" next="refused"></recv>
   <recv response="200"></recv>
-  <send>
-    <![CDATA[
-      ACK sip:alice@[remote_ip]:[remote_port] SIP/2.0
-      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-      [last_From:]
-      [last_To:]
-      Call-ID: [call_id]
-      CSeq: 1 ACK
-      Max-Forwards: 70
-      Content-Length: 0
-
-    ]]>
-  </send>
+{_request("ACK", 1)}
   <pause milliseconds="300"/>
-  <send>
-    <![CDATA[
-      BYE sip:alice@[remote_ip]:[remote_port] SIP/2.0
-      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-      [last_From:]
-      [last_To:]
-      Call-ID: [call_id]
-      CSeq: 2 BYE
-      Max-Forwards: 70
-      Content-Length: 0
-
-    ]]>
-  </send>
+{_request("BYE", 2)}
   <recv response="200" next="end"></recv>
   <label id="refused"/>
-  <send>
-    <![CDATA[
-      ACK sip:alice@[remote_ip]:[remote_port] SIP/2.0
-      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch-1]
-      [last_From:]
-      [last_To:]
-      Call-ID: [call_id]
-      CSeq: 1 ACK
-      Max-Forwards: 70
-      Content-Length: 0
-
-    ]]>
-  </send>
+{_request("ACK", 1, "[branch-1]")}
   <label id="end"/>
 </scenario>
 """
@@ -151,8 +135,7 @@ class Sipp:
             *("-t", transport, "-nostdin", "-trace_err"),
             cwd=self.folder, **quiet,
         )  # fmt: skip
-        listening = ("ss", "-Hlnt" if transport.startswith("t") else "-Hlnu")
-        wait_until(lambda: f":{PORT} " in host.run(*listening).stdout, "the callee", process=process)
+        host.until_bound(PORT, process, tcp=transport.startswith("t"))
         try:
             yield
         finally:

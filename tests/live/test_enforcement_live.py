@@ -273,8 +273,10 @@ def test_a_phone_refuses_what_was_made_harmless_and_the_sender_is_told(
     queue_sip(alice)
     daemon = Daemon(alice, folder, policy='on_deny = "neutralise"', keys=None)
     with (home / "log").open("w") as log:
-        alice.start("baresip", "-f", str(home), "-4", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    wait_until(lambda: f":{PORT} " in alice.run("ss", "-Hlun").stdout, "the phone")
+        baresip = alice.start(
+            *("baresip", "-f", str(home), "-4"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    alice.until_bound(PORT, baresip)
     octets = with_via(plain_invite(stage), b"SIP/2.0/UDP 10.0.0.9;rport;branch=z9hG4bK-live")
     octets = octets.replace(b"INVITE sip:alice@example.org", f"INVITE sip:alice@{alice.address}".encode())
     with bob.socket() as caller, charles.socket() as attacker:
