@@ -1,6 +1,9 @@
 """What the live tests send: Bob's INVITEs to Alice, each with a fresh key. And what has come of them."""
 
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from daemon import KEYS, PORT
 from namespaces import Host
@@ -33,6 +36,24 @@ def queue_sip(host: Host, chain: str = "INPUT") -> None:
     """Hand SIP over UDP and TCP to queue 0."""
     for transport in ("udp", "tcp"):
         host.queue(0, "-p", transport, "--dport", str(PORT), chain=chain)
+
+
+@contextmanager
+def meanwhile(act: Callable[[], object], spacing: float = 0.0) -> Iterator[None]:
+    """Have a thread act again and again, so many seconds apart."""
+    done = threading.Event()
+
+    def go_on() -> None:
+        while not done.wait(spacing):
+            act()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def read_whole(connection: socket.socket, length: int) -> bytes:

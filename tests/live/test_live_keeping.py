@@ -5,13 +5,12 @@ import hashlib
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 
 import pytest
+from calls import meanwhile
 from daemon import PORT, Daemon
 from frames import invite, sdp
 from namespaces import Host, Network, wait_until
@@ -60,22 +59,13 @@ class Callee:
 def calling(caller: socket.socket, callee: Callee) -> Iterator[list[int]]:
     """Fresh calls all the while, one each millisecond; the numbers of those made so far."""
     made: list[int] = []
-    done = threading.Event()
 
-    def go_on() -> None:
-        for number in count():
-            caller.sendto(call(number), callee.address)
-            made.append(number)
-            if done.wait(0.001):
-                return
+    def make() -> None:
+        caller.sendto(call(len(made)), callee.address)
+        made.append(len(made))
 
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
+    with meanwhile(make, 0.001):
         yield made
-    finally:
-        done.set()
-        thread.join()
 
 
 def reaches(value: Callable[[], float], goal: float, what: str, daemon: Daemon) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import make_stage, plain_invite, sealed_invite, unread
+from calls import make_stage, meanwhile, plain_invite, sealed_invite, unread
 from daemon import KEYS, PORT
 from machine import Machine, ThisMachine, is_this_one, unavailable
 from namespaces import Host, Network, wait_until
@@ -81,21 +80,14 @@ class Town:
     def calling(self) -> Iterator[list[bytes]]:
         """Bob calls all the time, each time with a fresh key: the INVITEs that he has sent."""
         sent: list[bytes] = []
-        done = threading.Event()
 
         def call() -> None:
-            while not done.wait(SPACING):
-                invite = self.plain()
-                self.send(invite)
-                sent.append(invite)
+            invite = self.plain()
+            self.send(invite)
+            sent.append(invite)
 
-        thread = threading.Thread(target=call)
-        thread.start()
-        try:
+        with meanwhile(call, SPACING):
             yield sent
-        finally:
-            done.set()
-            thread.join()
 
     def further(self, sent: list[bytes], count: int) -> None:
         """Let ``count`` further calls be sent."""
