@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import traffic
 from benchmarks.measure import Run, Series, cpu_seconds, family, quantile, side_by_side, throttling
-from benchmarks.site import BARE_QUEUE, CALLEE, PORT, QUIET_PORT, Message, Site, site
+from benchmarks.site import BARE_PORT, BARE_QUEUE, CALLEE, MEDIA_PORT, PORT, QUIET_PORT, Message, Site, site
 from benchmarks.table import Row
 from monitor.simulate.keyring import Identity
 from monitor.simulate.keyring import load as load_identities
@@ -90,8 +90,8 @@ def _throughput(place: Site, folder: Path, calls: Calls) -> tuple[list[Row], dic
 
     series = side_by_side(
         {
-            "bare": lambda: place.drain(bare, media, BARE_QUEUE),
-            "media": lambda: place.drain(daemon, media),
+            "bare": lambda: place.drain(bare, media, BARE_PORT),
+            "media": lambda: place.drain(daemon, media, MEDIA_PORT),
             "plain": lambda: place.drain(daemon, calls.plain(CALLS)),
             "decryptions": _decryptions,
             "sealed": sealed,

@@ -16,10 +16,12 @@ from monitor.demo.network import entered, inside
 
 CALLEE = "10.0.0.1"
 PORT = 5060
-BARE_PORT = 5070
+MEDIA_PORT, BARE_PORT = 5072, 5070
+"""For media, which every sender sends from port 5060: to that port each would cost the kernel more."""
 QUIET_PORT = 5080
 """A port that is not queued."""
 QUEUE, BARE_QUEUE = 0, 1
+QUEUES = {PORT: QUEUE, MEDIA_PORT: QUEUE, BARE_PORT: BARE_QUEUE}
 WORKERS = max(1, (os.cpu_count() or 1) - 1)
 """Of the keyholder: a core is left for the daemon itself."""
 Message = tuple[str, bytes]
@@ -43,7 +45,7 @@ class Site:
             apply = ("rules", "apply", "--backend", "iptables", "--ipset", "--hook", "input")
             self.execute(sys.executable, "-m", "monitor", *apply)
             return
-        for port, queue in ((PORT, QUEUE), (BARE_PORT, BARE_QUEUE)):
+        for port, queue in QUEUES.items():
             rule = ("-p", "udp", "--dport", str(port), "-j", "NFQUEUE", "--queue-num", str(queue))
             self.execute("iptables", "-w", "-A", "INPUT", *rule)
 
@@ -128,14 +130,15 @@ class Site:
                 return int(fields[2]), int(fields[5]) + int(fields[6])
         return 0, 0
 
-    def drain(self, process: int, messages: Sequence[Message], queue: int = QUEUE) -> Run:
+    def drain(self, process: int, messages: Sequence[Message], port: int = PORT) -> Run:
         """Let messages wait while the process is stopped, then see how long it takes over them.
 
         :raises RuntimeError: not all of them came to wait.
         """
         os.kill(process, signal.SIGSTOP)
+        queue = QUEUES[port]
         lost = self.waiting(process, queue)[1]
-        self.send(messages, PORT if queue == QUEUE else BARE_PORT)
+        self.send(messages, port)
         there, after = self.waiting(process, queue)
         if there != len(messages) or after != lost:
             raise RuntimeError(f"{there} of {len(messages)} packets wait, {after - lost} were lost")

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.antireplay.table import Change, Store, StoreError
-from monitor.capture.nfqueue import Arrival, Passes, Queue, none_passes
+from monitor.capture.nfqueue import Queue
+from monitor.capture.packet import Arrival, Passes, none_passes
 from monitor.keys.holder import KeyHolder
 from monitor.keys.request import UnwrapRequest
 
@@ -104,11 +105,6 @@ class _FailingQueue(Queue):
     def __init__(self, rehearsal: Rehearsal, number: int, **options: Any) -> None:
         super().__init__(number, **options)
         self._rehearsal = rehearsal
-        if rehearsal.current is Failure.NETLINK_MALFORMED:
-            whole = self._reader.next
-            self._reader.next = (  # type: ignore[method-assign]
-                lambda flags=0: whole(flags)[:-1] if rehearsal.current else whole(flags)
-            )
 
     def receive(self, now: int, limit: int, passes: Passes = none_passes) -> list[Arrival]:
         match self._rehearsal.current:
@@ -126,6 +122,12 @@ class _FailingQueue(Queue):
                     while self._rehearsal.current:
                         time.sleep(PAUSE)
         return arrivals
+
+    def _read(self, limit: int) -> list[bytes]:
+        messages = super()._read(limit)
+        if self._rehearsal.current is Failure.NETLINK_MALFORMED:
+            return [message[:-1] for message in messages]
+        return messages
 
 
 class _FailingStore:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from monitor.antireplay.ruling import Verdict
 from monitor.antireplay.table import Change, Store, StoreError
-from monitor.capture.nfqueue import Arrival, Packet, Passes, none_passes
+from monitor.capture.packet import Arrival, Packet, Passes, none_passes
 from monitor.clock import SteadyClock
 from monitor.enforce.blocker import Blocker
 from monitor.enforce.enforcer import Enforcer

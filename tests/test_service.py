@@ -13,7 +13,7 @@ import pytest
 from monitor import service as service_module
 from monitor.antireplay.ruling import Reason, Verdict
 from monitor.antireplay.table import Change
-from monitor.capture.nfqueue import Arrival, Passes, none_passes
+from monitor.capture.packet import Arrival, Passes, none_passes
 from monitor.exhibit import Exhibit
 from monitor.keys.error import KeyStoreError
 from monitor.keys.request import UnwrapAnswer, UnwrapRequest

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from monitor.antireplay.policy import Policy
 from monitor.assembly import REPLAY_SECRET, assemble
-from monitor.capture.nfqueue import Arrival
+from monitor.capture.packet import Arrival
 from monitor.config.selector import PolicyList
 from monitor.observe.metrics import Metrics
 from monitor.service import Service

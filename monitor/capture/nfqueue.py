@@ -1,69 +1,48 @@
-"""Frames from a netfilter queue, and their verdicts (libnetfilter_queue, by the netfilterqueue package).
+"""Frames from a netfilter queue, and their verdicts.
 
-The package asks the kernel for 4016 octets of each packet and reads into 4096. Here the queue is bound
-with nothing copied, then configured by a netlink message of our own: whole packets, the queue's length,
-and its flags. The socket is read here too, so a batch has a bound and a full buffer is counted.
+The queue is configured here, by netlink messages of our own, and its socket is read here, so that a batch
+has a bound and a full buffer is counted. What packets are made of its messages is up to a reader.
 """
 
 import errno
 import os
 import socket
-import struct
-import sys
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
-from netfilterqueue import COPY_NONE, COPY_PACKET, NetfilterQueue
+from monitor.capture import netlink
+from monitor.capture.netlink import COPY_NONE, COPY_PACKET, FAIL_OPEN, GSO
+from monitor.capture.netlink_reader import NetlinkReader, bound
+from monitor.capture.packet import Arrival, Passes, QueueError, none_passes
+from monitor.capture.recvmmsg import MANY, Receiver
 
-from monitor.wire.frame import Frame
-from monitor.wire.link import RAW
-
-COPY_RANGE = 0xFFFF - 4
-"""Octets of a packet that one netlink attribute holds: longer packets are truncated."""
-READ_SIZE = 128 * 1024
-"""Octets of one read: a whole packet with all the attributes around it."""
 DEFAULT_LENGTH = 16384
 """Packets that wait in the kernel for a verdict; beyond it they are dropped, or passed when failing open."""
 DEFAULT_BUFFER = 32 * 1024 * 1024
 """Octets of the socket's receive buffer."""
-STAMP = 2_000_000_000
-"""Nanoseconds that the kernel's time of a packet and ours may differ; beyond that its clock was set."""
 STATISTICS = Path("/proc/self/net/netfilter/nfnetlink_queue")
+ReaderName = Literal["netlink", "library"]
 
-_CONFIG = 3 << 8 | 2  # NFNL_SUBSYS_QUEUE, NFQNL_MSG_CONFIG
-_REQUEST_ACK = 1 | 4  # NLM_F_REQUEST, NLM_F_ACK
-_ERROR = 2  # NLMSG_ERROR, an acknowledgment when its code is 0
-_HEADER = struct.Struct("=IHHII")
-_length = int.from_bytes
-_NOT_WAITING = int(socket.MSG_DONTWAIT)
-_CFG_PARAMS, _CFG_QUEUE_MAXLEN, _CFG_MASK, _CFG_FLAGS = 2, 3, 4, 5
-_FAIL_OPEN, _GSO = 1, 4
+_TRIES = 3
+"""Times that a configuration is sent if the kernel's answer found no room."""
 _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMP = 29
 _CAP_NET_ADMIN = 12
 
 
-class QueueError(Exception):
-    """The queue cannot be had or kept. One line, with the mend."""
+class Reader(Protocol):
+    """Makes packets of a queue's messages (``NetlinkReader``, ``LibraryReader``)."""
 
+    socket: socket.socket
+    passed: int
+    passed_since: int
+    malformed: int
 
-class Packet(Protocol):
-    """A packet that waits in the kernel for its verdict, given once, at any time and in any order."""
-
-    def accept(self) -> None: ...
-    def drop(self) -> None: ...
-    def set_payload(self, payload: bytes, /) -> None: ...
-
-
-Arrival = tuple[Frame, Packet]
-"""A frame with the packet to give the verdict to."""
-Passes = Callable[[bytes], object]
-"""Tells of a packet's octets, by what is true or false, whether it is to be looked at no further."""
+    def take(self, messages: list[bytes], now: int, passes: Passes) -> list[Arrival]: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +57,11 @@ class Statistics:
     """Packets that found the socket's receive buffer full."""
 
 
-def none_passes(_packet: bytes) -> bool:
-    """Every packet is to be looked at."""
-    return False
-
-
 class Queue:
     """One bound netfilter queue.
 
     :param number: of the queue, as in the kernel rule (0 to 65535).
+    :param reader: who makes packets of its messages: ``netlink``, ourselves; ``library``, netfilterqueue.
     :param length: packets that may wait for a verdict.
     :param buffer: octets of the socket's receive buffer, beyond ``net.core.rmem_max`` if need be.
     :param fail_open: whether packets pass unjudged while the queue is full.
@@ -99,6 +74,7 @@ class Queue:
         self,
         number: int,
         *,
+        reader: ReaderName = "netlink",
         length: int = DEFAULT_LENGTH,
         buffer: int = DEFAULT_BUFFER,
         fail_open: bool = False,
@@ -106,41 +82,39 @@ class Queue:
         frames: Iterator[int] | None = None,
     ) -> None:
         self.number = number
-        self.passed = 0
-        """Packets that ``receive`` accepted itself."""
-        self.passed_since = 0
-        """When the oldest of those that it accepted last had come (nanoseconds since the epoch)."""
-        self._arrivals: list[Arrival] = []
-        self._now = 0
-        self._passes: Passes = none_passes
-        self._frames = frames or count(1)
-        self._bound = _bind(number, self._take)
-        self._socket = socket.socket(fileno=os.dup(self._bound.get_fd()))
-        self._reader = _Reader(self._socket)
+        self.overruns = 0
+        """Times that the receive buffer was found to have overflowed (ENOBUFS)."""
+        self._early: list[bytes] = []
+        """Messages that came before a configuration was acknowledged."""
+        self._sequence = count(1 << 31)  # far from the numbers that the library gives its own
+        self._reader = _reader(reader, number, frames or count(1))
+        self._socket = self._reader.socket
+        self._receiver = Receiver(self._socket)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer)
             # The kernel stamps packets with their time of arrival while some socket asks for it.
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMP, 1)
-            flags = (_FAIL_OPEN if fail_open else 0) | (_GSO if gso else 0)
-            self._configure(
-                _attribute(_CFG_QUEUE_MAXLEN, struct.pack(">I", length))
-                + _attribute(_CFG_MASK, struct.pack(">I", _FAIL_OPEN | _GSO))
-                + _attribute(_CFG_FLAGS, struct.pack(">I", flags))
-            )
-            self._copy(COPY_PACKET)
+            flags = (FAIL_OPEN if fail_open else 0) | (GSO if gso else 0)
+            self._configure(netlink.limits(length, flags))
+            self._configure(netlink.copying(COPY_PACKET))
         except OSError as error:
             self.close()
             raise QueueError(f"queue {number} cannot be configured: {error.strerror}") from error
 
     @property
-    def overruns(self) -> int:
-        """Times that the receive buffer was found to have overflowed (ENOBUFS)."""
-        return self._reader.overruns
-
-    @property
     def malformed(self) -> int:
         """Netlink messages that were passed over, since their lengths do not agree with what was read."""
         return self._reader.malformed
+
+    @property
+    def passed(self) -> int:
+        """Packets that ``receive`` accepted itself."""
+        return self._reader.passed
+
+    @property
+    def passed_since(self) -> int:
+        """When the oldest of those that it accepted last had come (nanoseconds since the epoch)."""
+        return self._reader.passed_since
 
     def fileno(self) -> int:
         """The descriptor to wait on for packets."""
@@ -155,11 +129,15 @@ class Queue:
         :raises QueueError: the socket failed for good.
         """
         arrivals: list[Arrival] = []
-        self._arrivals = arrivals
-        self._now, self._passes, self.passed_since = now, passes, 0
-        self._reader.left = limit
+        self._reader.passed_since = 0
         try:
-            self._bound.run_socket(self._reader)
+            while limit > 0:
+                asked = min(limit, MANY)
+                messages = self._read(asked)
+                arrivals += self._reader.take(messages, now, passes)
+                limit -= len(messages)
+                if len(messages) < asked:
+                    break
         except OSError as error:
             raise QueueError(f"queue {self.number} cannot be read: {error.strerror}") from error
         return arrivals
@@ -167,140 +145,75 @@ class Queue:
     def pause(self) -> None:
         """Take no further packets in: the kernel drops what comes from now on; verdicts go on."""
         try:
-            self._copy(COPY_NONE)
+            self._configure(netlink.copying(COPY_NONE))
         except OSError as error:
             raise QueueError(f"queue {self.number} cannot be paused: {error.strerror}") from error
 
     def close(self) -> None:
         """Unbind; the kernel drops what still waits for a verdict. A second call does nothing."""
-        self._bound.unbind()
-        self._socket.close()
+        self._reader.close()
 
-    def _take(self, packet: Any) -> None:
-        # An exception here would reach the caller of receive(), and the packet would wait for ever.
-        try:
-            data = packet.get_payload()
-            if not self._passes(data):
-                self._arrivals.append((self._frame(packet, data), packet))
-                return
-        except Exception:
-            packet.drop()
-            return
-        packet.accept()
-        self.passed += 1
-        next(self._frames)
-        if not self.passed_since:
-            self.passed_since = self._time(packet)
+    def _read(self, limit: int) -> list[bytes]:
+        """Messages that wait, at most ``limit``."""
+        if self._early:
+            early, self._early = self._early[:limit], self._early[limit:]
+            return early
+        return self._receive(limit)
 
-    def _time(self, packet: Any) -> int:
-        stamp = round(packet.get_timestamp() * 1_000_000) * 1000
-        return stamp if abs(stamp - self._now) < STAMP else self._now
-
-    def _frame(self, packet: Any, data: bytes) -> Frame:
-        return Frame(
-            next(self._frames),
-            self._time(packet),
-            RAW,
-            data,
-            wire_length(data),
-            packet.mark,
-            _interface(packet.indev),
-        )
-
-    def _copy(self, mode: int) -> None:
-        self._configure(_attribute(_CFG_PARAMS, struct.pack(">IB", COPY_RANGE, mode)))
-
-    def _configure(self, attributes: bytes) -> None:
-        """Send one configuration message and wait for its acknowledgment; packets before it are kept."""
-        body = struct.pack(">BBH", socket.AF_UNSPEC, 0, self.number) + attributes
-        self._socket.send(_HEADER.pack(_HEADER.size + len(body), _CONFIG, _REQUEST_ACK, 0, 0) + body)
-        while True:
-            message = self._reader.next()
-            if _HEADER.unpack_from(message)[1] == _ERROR:
-                (code,) = struct.unpack_from("=i", message, _HEADER.size)
-                if code:
-                    raise OSError(-code, os.strerror(-code))
-                return
-            self._reader.early.append(message)
-
-
-class _Reader:
-    """What ``NetfilterQueue.run_socket`` reads from until it raises EAGAIN: the socket, up to a bound."""
-
-    def __init__(self, source: socket.socket) -> None:
-        self._receive = source.recv_into
-        # One buffer for all: making one of this size for each message costs more than to copy what came.
-        self._buffer = memoryview(bytearray(READ_SIZE))
-        self.left = 0
-        self.overruns = 0
-        self.malformed = 0
-        self.early: deque[bytes] = deque()
-
-    def recv(self, _size: int) -> bytes:
-        """The next message; the size asked for is the library's 4096 and is not heeded."""
-        while self.left:
-            self.left -= 1
-            message = self.early.popleft() if self.early else self.next(_NOT_WAITING)
-            # One message that fills what was read: so it nearly always is.
-            if _length(message[:4], sys.byteorder) == len(message) > _HEADER.size or is_whole(message):
-                return message
-            self.malformed += 1
-        raise BlockingIOError(errno.EAGAIN, "the batch is full")
-
-    def next(self, flags: int = 0) -> bytes:
-        """The next message of the socket."""
-        buffer = self._buffer
+    def _receive(self, limit: int) -> list[bytes]:
+        """Messages of the socket, at most ``limit``."""
         while True:
             try:
-                return bytes(buffer[: self._receive(buffer, READ_SIZE, flags)])
+                return self._receiver.receive(limit)
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
                 self.overruns += 1
 
+    def _configure(self, attributes: bytes) -> None:
+        """Send one configuration message and see what the kernel answers; packets before that are kept."""
+        for _ in range(_TRIES):
+            sequence = next(self._sequence)
+            self._socket.send(netlink.configuration(self.number, sequence, attributes))
+            # The answer is there when send returns, unless the receive buffer was full. Then it is emptied
+            # here, and there is room for the next.
+            answer = None
+            while answer is None and (messages := self._receive(MANY)):
+                for message in messages:
+                    acknowledged = netlink.acknowledgment(message)
+                    if acknowledged is None:
+                        self._early.append(message)
+                    elif acknowledged[0] == sequence:
+                        answer = acknowledged[1]
+            if answer == 0:
+                return
+            if answer is not None:
+                raise OSError(answer, os.strerror(answer))
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
 
-def is_whole(octets: bytes) -> bool:
-    """Whether netlink messages (netlink(7)) take up all of ``octets``: only such are for the library."""
-    at = end = 0
-    while at + _HEADER.size <= len(octets):
-        length = int.from_bytes(octets[at : at + 4], sys.byteorder)
-        if length < _HEADER.size:
-            return False
-        end = at + length
-        at = end + -end % 4
-    return 0 < end <= len(octets) <= at
 
-
-def wire_length(packet: bytes) -> int:
-    """Octets that an IP packet says it has, at least those that are there (RFC 791 §3.1, RFC 8200 §3)."""
-    length = len(packet)
-    if length >= 40 and packet[0] >> 4 == 6:
-        return max(length, 40 + int.from_bytes(packet[4:6]))
-    if length >= 20 and packet[0] >> 4 == 4:
-        return max(length, int.from_bytes(packet[2:4]))
-    return length
-
-
-def _bind(number: int, take: Callable[[Any], None]) -> Any:
-    """A queue that copies nothing yet: the kernel drops what comes before it is configured, never cuts it."""
+def _reader(name: ReaderName, number: int, frames: Iterator[int]) -> Reader:
+    """A reader of a queue that is bound and copies nothing yet: the kernel drops what comes, cuts none."""
     try:
-        queue = NetfilterQueue()
+        if name == "netlink":
+            return NetlinkReader(number, bound(number), frames)
+        # Here, so that only who chooses it has it loaded.
+        from monitor.capture.library_reader import LibraryReader
+
+        return LibraryReader(number, frames)
     except OSError as error:
-        if not _may_administer():
-            raise QueueError("no permission to open a netfilter queue: CAP_NET_ADMIN is needed") from error
-        raise QueueError("this kernel has no netfilter queues (nfnetlink_queue)") from error
-    try:
-        queue.bind(number, take, mode=COPY_NONE)
-    except OSError as error:
-        if read_statistics(number) is not None:
-            raise QueueError(f"queue {number} is taken by another process") from error
-        raise QueueError(f"queue {number} cannot be bound: {error}") from error
-    return queue
+        raise QueueError(_refusal(number, error)) from error
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    """One netlink attribute, padded to four octets."""
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+def _refusal(number: int, error: OSError) -> str:
+    """Why a queue cannot be had."""
+    if not _may_administer():
+        return "no permission to open a netfilter queue: CAP_NET_ADMIN is needed"
+    if not STATISTICS.exists():
+        return "this kernel has no netfilter queues (nfnetlink_queue)"
+    if read_statistics(number) is not None:
+        return f"queue {number} is taken by another process"
+    return f"queue {number} cannot be bound: {error.strerror or error}"
 
 
 def read_statistics(number: int) -> Statistics | None:
@@ -321,14 +234,3 @@ def _may_administer() -> bool:
     status = Path("/proc/self/status").read_text()
     effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
     return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)
-
-
-@lru_cache(maxsize=1024)
-def _interface(index: int) -> str:
-    """The name of an interface, empty where it has gone."""
-    if not index:
-        return ""
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return ""

@@ -17,7 +17,8 @@ from cryptography import x509
 from monitor import collector
 from monitor.antireplay.table import StoreError
 from monitor.assembly import YEAR, assemble
-from monitor.capture.nfqueue import Queue, QueueError, read_statistics
+from monitor.capture.nfqueue import Queue, read_statistics
+from monitor.capture.packet import QueueError
 from monitor.capture.pcap import PcapWriter
 from monitor.cli.helping import explain
 from monitor.config.load import DEFAULT_PATH, load_daemons
@@ -343,7 +344,11 @@ def _queues(numbers: Sequence[int], config: Config, rehearsal: Rehearsal, stack:
     queues = []
     for number in numbers:
         queue = rehearsal.queue(
-            number, length=config.queue.length, fail_open=config.queue.fail_open, frames=frames
+            number,
+            reader=config.queue.reader,
+            length=config.queue.length,
+            fail_open=config.queue.fail_open,
+            frames=frames,
         )
         stack.callback(queue.close)
         queues.append(queue)

@@ -187,6 +187,11 @@ class QueueTable(Table):
     batch: Whole = Field(
         default=256, ge=1, le=65536, description="Most packets that are judged between two commits."
     )
+    reader: Literal["netlink", "library"] = Field(
+        default="netlink",
+        description="Who reads packets out of the kernel's messages: `netlink`, we ourselves, which costs the"
+        " least; or `library`, the package netfilterqueue. Both give the same packets.",
+    )
 
 
 class StoreTable(Table):

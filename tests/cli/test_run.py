@@ -11,7 +11,7 @@ import pytest
 from monitor import rehearsal
 from monitor.__main__ import main
 from monitor.assembly import YEAR
-from monitor.capture.nfqueue import QueueError
+from monitor.capture.packet import QueueError
 from monitor.cli import run
 from monitor.keys.directory import Directory
 from monitor.keys.ring import load as load_keys

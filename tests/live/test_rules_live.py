@@ -12,7 +12,8 @@ import pytest
 from namespaces import Host, Network, wait_until
 from routed import Route, Way
 
-from monitor.capture.nfqueue import Arrival, Queue
+from monitor.capture.nfqueue import Queue
+from monitor.capture.packet import Arrival
 from monitor.enforce.ruleset import Family, Ruleset
 
 pytestmark = pytest.mark.live
