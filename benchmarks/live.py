@@ -13,7 +13,19 @@ from typing import Any
 
 from benchmarks import traffic
 from benchmarks.measure import Run, Series, cpu_seconds, family, quantile, side_by_side, throttling
-from benchmarks.site import BARE_PORT, BARE_QUEUE, CALLEE, MEDIA_PORT, PORT, QUIET_PORT, Message, Site, site
+from benchmarks.site import (
+    BARE_PORT,
+    BARE_QUEUE,
+    CALLEE,
+    LIBRARY_PORT,
+    LIBRARY_QUEUE,
+    MEDIA_PORT,
+    PORT,
+    QUIET_PORT,
+    Message,
+    Site,
+    site,
+)
 from benchmarks.table import Row
 from monitor.simulate.keyring import Identity
 from monitor.simulate.keyring import load as load_identities
@@ -32,6 +44,7 @@ FLOOD_SECONDS = 4.0
 LEGITIMATE_RATE = 50
 PLAIN_TARGET = 25_000
 BLOCK = "[block]\nenabled = true\nudp = true\n"
+LIBRARY = f'numbers = {LIBRARY_QUEUE}\nreader = "library"\n[metrics]\nlisten = "off"\n'
 
 
 class Calls:
@@ -79,6 +92,7 @@ def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
 
 def _throughput(place: Site, folder: Path, calls: Calls) -> tuple[list[Row], dict[str, Any], list[str]]:
     daemon = place.daemon(folder / "throughput", keys=KEYS)
+    library = place.daemon(folder / "library", more=LIBRARY)
     bare = place.python("-m", "benchmarks.bare", str(BARE_QUEUE)).pid
     media = [(f"10.9.0.{number % SOURCES + 1}", traffic.rtp(number)) for number in range(MEDIA)]
     known: list[Message] = []
@@ -92,6 +106,7 @@ def _throughput(place: Site, folder: Path, calls: Calls) -> tuple[list[Row], dic
         {
             "bare": lambda: place.drain(bare, media, BARE_PORT),
             "media": lambda: place.drain(daemon, media, MEDIA_PORT),
+            "library": lambda: place.drain(library, media, LIBRARY_PORT),
             "plain": lambda: place.drain(daemon, calls.plain(CALLS)),
             "decryptions": _decryptions,
             "sealed": sealed,
@@ -101,8 +116,8 @@ def _throughput(place: Site, folder: Path, calls: Calls) -> tuple[list[Row], dic
     before = cpu_seconds(keyholder)
     series |= side_by_side({"replays": lambda: place.drain(daemon, known)})
     private = cpu_seconds(keyholder) - before
-    place.end(daemon)
-    place.end(bare)
+    for each in (daemon, library, bare):
+        place.end(each)
     numbers: dict[str, Any] = {name: each.document() for name, each in series.items()}
     numbers["replays"]["keyholder_seconds"] = private
     return _throughput_rows(series, private), numbers, throttling(series)
@@ -110,6 +125,7 @@ def _throughput(place: Site, folder: Path, calls: Calls) -> tuple[list[Row], dic
 
 def _throughput_rows(series: dict[str, Series], private: float) -> list[Row]:
     media, plain = series["bare"].cost / series["media"].cost, 1 / series["plain"].cost
+    library = series["bare"].cost / series["library"].cost
     sealed = series["sealed"].rate / series["decryptions"].rate
     replays = series["plain"].cost / series["replays"].cost
     return [
@@ -119,6 +135,12 @@ def _throughput_rows(series: dict[str, Series], private: float) -> list[Row]:
             f"{media:.2f} ({_thousands(1 / series['media'].cost)} packets/s of CPU"
             f" against {_thousands(1 / series['bare'].cost)})",
             media >= 0.85,
+        ),
+        Row(
+            'Live: the same with [queue] reader = "library"',
+            "shown",
+            f"{library:.2f} ({_thousands(1 / series['library'].cost)} packets/s of CPU)",
+            None,
         ),
         Row("Live: plain SDES INVITEs on one core", "25k/s", f"{_thousands(plain)}/s", plain >= PLAIN_TARGET),
         Row(

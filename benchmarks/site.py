@@ -16,12 +16,12 @@ from monitor.demo.network import entered, inside
 
 CALLEE = "10.0.0.1"
 PORT = 5060
-MEDIA_PORT, BARE_PORT = 5072, 5070
-"""For media, which every sender sends from port 5060: to that port each would cost the kernel more."""
+MEDIA_PORT, LIBRARY_PORT, BARE_PORT = 5072, 5074, 5070
+"""For media. The senders' own port is 5060: to that one each packet would cost the kernel more."""
 QUIET_PORT = 5080
 """A port that is not queued."""
-QUEUE, BARE_QUEUE = 0, 1
-QUEUES = {PORT: QUEUE, MEDIA_PORT: QUEUE, BARE_PORT: BARE_QUEUE}
+QUEUE, BARE_QUEUE, LIBRARY_QUEUE = 0, 1, 2
+QUEUES = {PORT: QUEUE, MEDIA_PORT: QUEUE, LIBRARY_PORT: LIBRARY_QUEUE, BARE_PORT: BARE_QUEUE}
 WORKERS = max(1, (os.cpu_count() or 1) - 1)
 """Of the keyholder: a core is left for the daemon itself."""
 Message = tuple[str, bytes]
