@@ -198,7 +198,7 @@ class KeyHolder:
         """
         if self._starting:
             self._hear()
-        if not self._starting:
+        if not self._starting and not self.alive:
             self.kill()
             self._dying = [each for each in (*self._dying, self._process) if each.poll() is None]
             self._spawn()

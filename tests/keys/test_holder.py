@@ -253,6 +253,20 @@ def test_one_that_does_not_start_in_time_is_started_anew(
         until_alive(held)
 
 
+def test_one_that_has_just_started_is_kept(folder: Path) -> None:
+    with running(folder) as held:
+        held.kill()
+        wait_for(lambda: held.receive() == [] and not held.alive)
+        held.restart()
+        started = held._process.pid
+        while not held.alive:
+            assert select.select([held], [], [], DEADLINE)[0], held.trouble
+            held.restart()
+        assert held._process.pid == started
+        assert held.send(1, wrapped())
+        assert collect(held, 1) == [(1, UnwrapAnswer(SECRET))]
+
+
 def test_it_is_confined(folder: Path) -> None:
     with running(folder) as held:
         held.send(1, wrapped())
