@@ -67,7 +67,8 @@ class TestResponses:
             sent = daemon.metric("replay_monitor_responses_total", result="sent")
             limited = daemon.metric("replay_monitor_responses_total", result="limited")
             assert sent + limited == 31
-            assert 10 <= sent < 20
+            assert sent >= 10
+            assert limited > 0
             assert daemon.metric("replay_monitor_packet_verdicts_total", verdict="deny") == 31
 
     def test_where_the_server_keeps_the_port_at_all_addresses_the_answer_has_another(
