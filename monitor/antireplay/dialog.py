@@ -185,8 +185,9 @@ class Dialog(NamedTuple):
             invite = dict(self.invites).get(event.requester)
             if invite is None or event.cseq >= invite.cseq:
                 dialog = dialog._invite(event, invite)
-        elif event.method == "BYE" and other is not None:
-            return self if self.others and other not in self.others else self._end(other, event.time)
+        elif event.method == "BYE":
+            # While no answer was seen there is no To tag to compare: any will do, and none too.
+            return self if self.others and other not in self.others else self._end(other or "", event.time)
         elif event.method == "CANCEL" and event.cseq == self.initial:
             return dialog._cancel(event)
         if other is not None and not dialog.others:

@@ -188,10 +188,10 @@ class Call:
         byes: dict[str, int] = {}
         for index, each in enumerate(self.told):
             name = self.other(each)
-            if each.said.method == "BYE" and each.is_request and name is not None:
+            if each.said.method == "BYE" and each.is_request:
                 known = self.others(index)
                 if not known or name in known:
-                    byes.setdefault(name, each.time)
+                    byes.setdefault(name or "", each.time)
         name, known = self.other(heard), self.others()
         if name in byes:
             return byes[name]

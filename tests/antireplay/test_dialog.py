@@ -83,6 +83,12 @@ class TestTheEnd:
     def test_what_ends_no_call_that_was_taken(self, event: Event) -> None:
         assert ended(dialog(*TAKEN, event)) is None
 
+    @pytest.mark.parametrize("event", [BYE, said("BYE", time=5)])
+    def test_a_bye_before_the_other_party_is_known(self, event: Event) -> None:
+        made = dialog(said(), event)
+        assert (ended(made), ended(made, None)) == (5, 5)
+        assert ended(made.after(answered(200, time=6), EXACT)) == (5 if event is BYE else None)
+
     def test_a_copy_of_the_bye_puts_nothing_off(self) -> None:
         assert ended(dialog(*TAKEN, BYE, request("BYE", time=6), request("BYE", time=T))) == 5
 
