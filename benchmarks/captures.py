@@ -1,15 +1,20 @@
 """Captures: the mix of media and INVITEs through ``replay``, beside tshark's and Suricata's reading of it."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.live import KEYS, RECIPIENT
 from benchmarks.measure import Run, Series, command, side_by_side, throttling
 from benchmarks.table import Row
-from benchmarks.traffic import write_mix
+from benchmarks.traffic import write_mix, write_sealed
+from monitor.simulate.keyring import load as load_identities
 
 PACKETS = 200_000
+SEALED = 4_000
+"""INVITEs in envelopes."""
 RULE = 'alert sip any any -> any any (msg:"INVITE"; sip.method; content:"INVITE"; sid:1; rev:1;)\n'
 _FIELDS = ("frame.number", "ip.src", "sip.Call-ID", "sip.CSeq", "sdp.media_attr")
 
@@ -28,6 +33,14 @@ def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
         (folder / "invite.rules").write_text(RULE)
         measurements["suricata"] = lambda: command(PACKETS, _suricata(mix, folder))
     series = side_by_side(measurements)
+    sealed = folder / "sealed.pcap"
+    write_sealed(sealed, SEALED, load_identities(KEYS)[RECIPIENT])
+    series |= side_by_side(
+        {
+            "sealed": lambda: _replay_sealed(sealed),
+            "sealed, one core": lambda: _replay_sealed(sealed, "taskset", "--cpu-list", "0"),
+        }
+    )
     kept = f"sqlite:///{folder}/replay.db"
     less, most = _replay(small, PACKETS // 4, folder, kept).rss, _replay(mix, PACKETS, folder, kept).rss
     rows = [_beside("suricata", series, 1.0) if suricata else _absent(), _beside("tshark", series, 5.0)]
@@ -39,6 +52,16 @@ def run(folder: Path) -> tuple[list[Row], dict[str, Any], list[str]]:
             most < 1.1 * less,
             "with associations in SQLite. Its cache of 64 MiB is part of the growth, as are 100,000 keys and"
             " 65,536 endpoints at the most, kept for the look at the media.",
+        )
+    )
+    ratio = series["sealed"].rate / series["sealed, one core"].rate
+    rows.append(
+        Row(
+            f"Captures: S/MIME, on {os.cpu_count()} cores over on one",
+            "shown",
+            f"{ratio:.2f} ({series['sealed'].rate:.0f} INVITEs/s)",
+            None,
+            "private-key work is done ahead on the further cores; all else is done in order, on one.",
         )
     )
     numbers = {name: each.document() for name, each in series.items()}
@@ -59,6 +82,11 @@ def _replay(capture: Path, packets: int, folder: Path, store: str) -> Run:
     return run
 
 
+def _replay_sealed(capture: Path, *on: str) -> Run:
+    arguments = [*on, sys.executable, "-m", "monitor", "replay", "--json", "--keys", str(KEYS), str(capture)]
+    return command(SEALED, arguments)
+
+
 def _tshark(capture: Path) -> list[str]:
     fields = [word for name in _FIELDS for word in ("-e", name)]
     return ["tshark", "-n", "-r", str(capture), "-Y", 'sip.Method == "INVITE"', "-T", "fields", *fields]
@@ -76,6 +104,4 @@ def _beside(peer: str, series: dict[str, Series], wanted: float) -> Row:
 
 
 def _absent() -> Row:
-    return Row(
-        "Captures: rate over Suricata's", "1", "not run", None, "Suricata is not installed."
-    )
+    return Row("Captures: rate over Suricata's", "1", "not run", None, "Suricata is not installed.")

@@ -84,6 +84,15 @@ def write_mix(path: Path, packets: int, first: int = 0) -> None:
             writer.write(frame)
 
 
+def write_sealed(path: Path, calls: int, recipient: Identity) -> None:
+    """Write a capture of INVITEs in S/MIME envelopes."""
+    with PcapWriter(path, ETHERNET) as writer:
+        for call in range(calls):
+            host = f"10.9.{call >> 8 & 0xFF}.{call & 0xFF}"
+            packet = _ipv4(host, 5060, 5060, sealed_invite(call, host, recipient))
+            writer.write(Frame(call + 1, START + call * SPACING, ETHERNET, packet, len(packet)))
+
+
 def _ipv4(source: str, source_port: int, port: int, payload: bytes) -> bytes:
     """An Ethernet frame; its checksums are left zero, as after checksum offload."""
     addresses = bytes(map(int, source.split("."))) + b"\x0a\x03\x00\x01"

@@ -1,11 +1,12 @@
 """``replay-monitor replay``: rule on captures as the queue would have."""
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from monitor.config.problem import ConfigError
 from monitor.config.secret import SecretError, existing_secret, secret_check
 from monitor.config.selector import PolicyList
 from monitor.exceptions import Outcome
+from monitor.forerunner import Forerunner
 from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
 from monitor.keys.ring import KeyRing
@@ -49,6 +51,10 @@ from monitor.toolbox.template import TemplateError
 
 BATCH = 512
 """Frames between two commits."""
+LARGE = 1 << 20
+"""Octets of captures from which on private-key work is done ahead by other processes."""
+MAX_WORKERS = 8
+"""Of these; more would be faster than what they are ahead of."""
 STANDARD_INPUT = "-"
 NOT_TWICE = "standard input cannot be read twice, so the media in it was not looked at"
 INPUT_ERRORS = (
@@ -121,6 +127,8 @@ def _assemble(options: argparse.Namespace, stack: ExitStack) -> "_Run":
     ring = load_keys(keys) if keys else KeyRing(Directory())
     for warning in ring.warnings:
         print(f"replay-monitor: {warning}", file=sys.stderr)
+    # Before anything starts a thread: a copy of the process has none.
+    forerunner = stack.enter_context(closing(Forerunner(ring, options.captures, _workers(options, ring))))
     keychain = Keychain(secret)
     store = open_store(options.store or "memory:", secret_check=secret_check(secret))
     stack.callback(store.close)
@@ -140,7 +148,18 @@ def _assemble(options: argparse.Namespace, stack: ExitStack) -> "_Run":
         pipeline.heard = findings.heard
     output = JsonLines(sys.stdout) if options.json else Tabular()
     settings = _settings(options, len(ring.directory.holdings), trust)
-    return _Run(pipeline, ring, keychain, output, findings, settings)
+    return _Run(pipeline, forerunner, keychain, output, findings, settings)
+
+
+def _workers(options: argparse.Namespace, ring: KeyRing) -> int:
+    """How many processes are to unwrap ahead: one for each further core, where that is worth their start."""
+    directory = ring.directory
+    if STANDARD_INPUT in options.captures or not (directory.holdings or directory.secrets):
+        return 0
+    with suppress(OSError):
+        if sum(Path(each).stat().st_size for each in options.captures) >= LARGE:
+            return min(len(os.sched_getaffinity(0)) - 1, MAX_WORKERS)
+    return 0
 
 
 @dataclass(slots=True)
@@ -148,7 +167,7 @@ class _Run:
     """One run over captures: feeds the pipeline, answers it, counts and tells."""
 
     pipeline: Pipeline
-    ring: KeyRing
+    forerunner: Forerunner
     keychain: Keychain
     output: Telling
     findings: Findings | None
@@ -216,7 +235,7 @@ class _Run:
     def _answer(self) -> None:
         while asks := self.pipeline.asks():
             for ask in asks:
-                self.pipeline.answer(ask.number, self.ring.unwrap(ask.request))
+                self.pipeline.answer(ask.number, self.forerunner.unwrap(ask.request))
 
     def _settle(self) -> None:
         for settled in self.pipeline.settle():
