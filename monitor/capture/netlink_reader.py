@@ -17,8 +17,8 @@ class NetlinkReader:
     """Makes packets of messages, and gives the kernel their verdicts.
 
     Packets that pass get theirs together: one datagram with a message for each. The kernel also takes one
-    message for all packets up to some identifier (NFQNL_MSG_VERDICT_BATCH). That would let go what is held
-    among them, and measured no faster.
+    message for all packets up to some identifier (NFQNL_MSG_VERDICT_BATCH). That gains little more, and
+    would let go what is held among them.
 
     :param source: the socket that the queue is bound to.
     :param frames: gives the numbers of the frames.
