@@ -8,13 +8,14 @@ from monitor.cli.helping import add, explain
 from monitor.config.quantity import duration_text
 from monitor.enforce import blockset
 from monitor.enforce.programs import NetfilterError
-from monitor.wire import address
+from monitor.enforce.source import Source
 from monitor.wire.frame import NANOSECONDS
 
 _TEXT = """\
 The daemon blocks sources that keep sending replays where its configuration says so ([block]). The kernel
 rules ('replay-monitor rules apply') hold the set, so this works without the daemon, and applying them anew
-empties it. A source that is let through again and goes on is blocked again.
+empties it. A source that is let through again and goes on is blocked again. Of IPv6 a source may be a whole
+network ([block] ipv6_prefix): an address of it lets all of it through.
 """
 
 
@@ -37,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "replay-monitor blocked clear 192.0.2.66",
         "replay-monitor blocked clear",
     )
-    clearing.add_argument("address", nargs="*", type=_address, metavar="ADDRESS", help="which (default: all)")
+    clearing.add_argument("address", nargs="*", type=_source, metavar="ADDRESS", help="which (default: all)")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -57,23 +58,23 @@ def _list(as_json: bool) -> None:
     found = blockset.blocked()
     for each in found:
         if as_json:
-            print(json.dumps({"address": each.address, "seconds": each.seconds}))
+            print(json.dumps({"address": str(each.source), "seconds": each.seconds}))
         else:
-            print(f"{each.address:<40} {duration_text(each.seconds * NANOSECONDS)}")
+            print(f"{each.source!s:<43} {duration_text(each.seconds * NANOSECONDS)}")
     if not found and not as_json:
         print("Nobody is blocked.")
 
 
-def _clear(sources: list[bytes]) -> None:
+def _clear(sources: list[Source]) -> None:
     for source in sources:
         blockset.remove(source)
     if not sources:
         blockset.clear()
-    print(f"Let through again: {', '.join(map(address.text, sources)) or 'all'}.")
+    print(f"Let through again: {', '.join(map(str, sources)) or 'all'}.")
 
 
-def _address(text: str) -> bytes:
+def _source(text: str) -> Source:
     try:
-        return address.pack(text)
+        return Source.read(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no address") from None
+        raise argparse.ArgumentTypeError(f"{text} is neither an address nor a network") from None

@@ -31,10 +31,11 @@ from monitor.control.answers import Answers
 from monitor.control.error import ControlError
 from monitor.control.server import ControlServer
 from monitor.enforce import blockset
-from monitor.enforce.blocker import Blocker, Terms, sparing
+from monitor.enforce.blocker import Blocker, Terms
 from monitor.enforce.conntrack import assured
 from monitor.enforce.enforcer import Enforcer
 from monitor.enforce.responder import Responder
+from monitor.enforce.source import Spared
 from monitor.keys.directory import Directory
 from monitor.keys.error import KeyStoreError
 from monitor.keys.holder import KeyHolder
@@ -64,6 +65,7 @@ from monitor.wire.link import RAW
 log = logging.getLogger("monitor")
 
 
+_IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 STATE = SecretTable().file.parent
 """Where the daemon keeps its files by default; made by it where no service manager has."""
 LONGEST_RETENTION = 100 * YEAR
@@ -268,15 +270,24 @@ def _blocker(config: Config) -> Blocker | None:
     table = config.block
     if not table.enabled:
         return None
-    terms = Terms(table.denials, table.within, table.duration, table.udp)
+    terms = Terms(table.denials, table.within, table.duration, table.udp, table.ipv6_prefix)
     return Blocker(terms, blockset.add, _spared(config), assured)
 
 
-def _spared(config: Config) -> Callable[[bytes], bool]:
+def _spared(config: Config) -> Spared:
     """Who is never blocked."""
     policies = (config.policies.default, *(policy for _, policy in config.policies.entries))
     relays = frozenset[bytes]().union(*(policy.relays | policy.b2bua for policy in policies))
-    return sparing(config.block.allow, relays)
+    return Spared(config.block.allow, relays | _own_addresses())
+
+
+def _own_addresses() -> frozenset[bytes]:
+    """The IPv6 addresses of this host: who is in a network with it is blocked for himself."""
+    try:
+        lines = _IPV6_ADDRESSES.read_text().splitlines()
+    except OSError:  # There is no IPv6.
+        return frozenset()
+    return frozenset(bytes.fromhex(line.split()[0]) for line in lines)
 
 
 def _adopt(
@@ -285,7 +296,7 @@ def _adopt(
     """Take account of a configuration that was read anew."""
     _describe(metrics, config, pipeline, directory)
     if blocker is not None:
-        blocker.spare = _spared(config)
+        blocker.spared = _spared(config)
 
 
 def _describe(metrics: Metrics, config: Config, pipeline: Pipeline, directory: Directory) -> None:

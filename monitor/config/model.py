@@ -274,6 +274,14 @@ class BlockTable(Table):
         default=(),
         description="Networks that are never blocked. Relays and B2BUAs of any policy never are either.",
     )
+    ipv6_prefix: Whole = Field(
+        default=64,
+        ge=32,
+        le=128,
+        description="Bits of an IPv6 address whose bearers count, and are blocked, as one source: who has a"
+        " /64 has all addresses in it. Where one of a network is never blocked, the others are one by one."
+        " 128 where your own callers share a network and none of them may be blocked for another.",
+    )
 
     @field_validator("duration")
     @classmethod

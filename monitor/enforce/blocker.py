@@ -1,14 +1,13 @@
 """Decides which sources to block: those whose messages are denied as replays again and again."""
 
-import ipaddress
 import logging
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from monitor.enforce.programs import NetfilterError
+from monitor.enforce.source import Source, Spared
 from monitor.record import Record, RulingRecord
-from monitor.wire import address
 from monitor.wire.flow import Flow
 from monitor.wire.frame import NANOSECONDS
 
@@ -33,34 +32,36 @@ class Terms:
     duration: int
     udp: bool
     """Whether denials over UDP count."""
+    ipv6_prefix: int
+    """Bits of an IPv6 address whose bearers are counted, and blocked, as one source."""
 
 
 class Blocker:
     """Adds sources to the block set.
 
-    :param add: adds sources (packed) to the set for so many seconds.
-    :param spare: whether a source is never blocked.
+    :param add: adds sources to the set for so many seconds.
+    :param spared: who is never blocked.
     :param proven: whether a TCP connection shows that its source is no forgery.
     """
 
     def __init__(
         self,
         terms: Terms,
-        add: Callable[[Sequence[bytes], int], None],
-        spare: Callable[[bytes], bool],
+        add: Callable[[Sequence[Source], int], None],
+        spared: Spared,
         proven: Callable[[Flow], bool],
     ) -> None:
-        self.spare = spare
+        self.spared = spared
         self.counts = Counter(blocked=0, failed=0, spared=0, unproven=0, unjudged=0)
         """Sources ``blocked``, and ``failed`` to be; denials that do not count, their source being ``spared``
         or ``unproven``; packets that were queued already and were dropped ``unjudged``."""
         self._terms = terms
         self._add = add
         self._proven = proven
-        self._denials: OrderedDict[bytes, deque[int]] = OrderedDict()
-        self._due: dict[bytes, None] = {}
+        self._denials: OrderedDict[Source, deque[int]] = OrderedDict()
+        self._due: dict[Source, None] = {}
         self._added = 0
-        self._backlog: dict[bytes, int] = {}
+        self._backlog: dict[Source, int] = {}
         """When to look at each source's packets again."""
         self._told = False
 
@@ -78,18 +79,28 @@ class Blocker:
         """Whether a packet that was queued before its source was blocked is to be dropped unjudged."""
         if not self._backlog or len(packet) < 20:
             return False
-        drops = (packet[12:16] if packet[0] >> 4 == 4 else packet[8:24]) in self._backlog
+        if packet[0] >> 4 == 4:
+            drops = Source.of(packet[12:16]) in self._backlog
+        elif len(packet) < 40:
+            return False
+        else:
+            packed = packet[8:24]
+            drops = (
+                Source.of(packed, self._terms.ipv6_prefix) in self._backlog
+                or Source.of(packed) in self._backlog
+            )
         self.counts["unjudged"] += drops
         return drops
 
     def _denied(self, flow: Flow, time: int) -> None:
-        source, terms = flow.source, self._terms
-        if self.spare(source):
+        terms = self._terms
+        if flow.source in self.spared:
             self.counts["spared"] += 1
             return
         if not (self._proven(flow) if flow.transport == "tcp" else terms.udp):
             self.counts["unproven"] += 1
             return
+        source = self.spared.source(flow.source, terms.ipv6_prefix)
         times = self._denials.pop(source, None) or deque(maxlen=terms.denials)
         times.append(time)
         if len(times) == terms.denials and time - times[0] <= terms.within:
@@ -114,18 +125,6 @@ class Blocker:
         self._told = False
         self.counts["blocked"] += len(sources)
         self._backlog |= dict.fromkeys(sources, now + BACKLOG)
-        shown = ", ".join(map(address.text, sources[:5]))
+        shown = ", ".join(map(str, sources[:5]))
         more = f" and {len(sources) - 5} more" if len(sources) > 5 else ""
         log.warning("blocked for sending what is denied again and again: %s%s", shown, more)
-
-
-def sparing(
-    allowed: Collection[ipaddress.IPv4Network | ipaddress.IPv6Network], relays: Collection[bytes]
-) -> Callable[[bytes], bool]:
-    """Says who is never blocked: these networks, these relays and B2BUAs (packed), and the host to itself."""
-
-    def spare(source: bytes) -> bool:
-        found = ipaddress.ip_address(source)
-        return source in relays or found.is_loopback or any(found in network for network in allowed)
-
-    return spare

@@ -1,6 +1,6 @@
 """The set of sources that the kernel drops SIP from before it is queued: nft's sets, or those of ipset.
 
-The kernel rules make the sets (see ``ruleset``), and an address leaves them by itself when its time is up.
+The kernel rules make the sets (see ``ruleset``), and a source leaves them by itself when its time is up.
 """
 
 import json
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from monitor.enforce.programs import NetfilterError, run
 from monitor.enforce.ruleset import FAMILIES, IPSET, NFT_SET, TABLE, Family
-from monitor.wire import address
+from monitor.enforce.source import Source
 
+_OVERLAP = "overlap"
+"""A word of nft's refusal of an element that is within another, or has another within it."""
 _NONE = "there is no block set: 'replay-monitor rules apply' makes it (with iptables: --ipset)"
 
 
@@ -18,44 +20,37 @@ _NONE = "there is no block set: 'replay-monitor rules apply' makes it (with ipta
 class Blocked:
     """A source in the set."""
 
-    address: str
+    source: Source
     seconds: int
     """Until it leaves the set."""
 
 
-def add(sources: Sequence[bytes], seconds: int) -> None:
-    """Block these sources (packed) for so long; one that is blocked stays so as long as it was to.
+def add(sources: Sequence[Source], seconds: int) -> None:
+    """Block these sources for so long; one that is blocked stays so for as long as it was to, at the least.
 
     :raises NetfilterError: there is no set, or it cannot be changed.
     """
-    by_family = {
-        family: [address.text(each) for each in sources if _family(each) == family] for family in FAMILIES
-    }
-    by_family = {family: each for family, each in by_family.items() if each}
-    elements = {
-        family: ", ".join(f"{each} timeout {seconds}s" for each in by_family[family]) for family in by_family
-    }
-    _change(
-        "".join(
-            f"add element inet {TABLE} {NFT_SET[family]} {{ {each} }}\n" for family, each in elements.items()
-        ),
-        "".join(
-            f"add {IPSET[family]} {each} timeout {seconds}\n"
-            for family in by_family
-            for each in by_family[family]
-        ),
-    )
+    try:
+        _add(sources, (), seconds)
+    except NetfilterError as error:
+        if _OVERLAP not in str(error):
+            raise
+        # In a set of nft one cannot stand within another, as it may after the prefix was configured anew.
+        there = [each.source for each in blocked()]
+        known = _within(sources, there)
+        gone = [each for each in _within(there, sources) if each not in known]
+        _add([each for each in sources if each not in known], gone, seconds)
 
 
-def remove(source: bytes) -> None:
-    """Let a source (packed) through again.
+def remove(source: Source) -> None:
+    """Let a source through again, or the network that it is blocked with.
 
     :raises NetfilterError: it is not blocked, there is no set, or it cannot be changed.
     """
-    family, text = _family(source), address.text(source)
-    if text not in (each.address for each in blocked()):
-        raise NetfilterError(f"{text} is not blocked")
-    _change(f"delete element inet {TABLE} {NFT_SET[family]} {{ {text} }}\n", f"del {IPSET[family]} {text}\n")
+    found = [each.source for each in blocked() if _within((source,), (each.source,))]
+    if not found:
+        raise NetfilterError(f"{source} is not blocked")
+    _change(_nft("delete", found), "".join(f"del {IPSET[_family(each)]} {each}\n" for each in found))
 
 
 def clear() -> None:
@@ -83,7 +78,38 @@ def blocked() -> list[Blocked]:
             found = [each for name in IPSET.values() for each in _ipset_elements(name)]
         except NetfilterError as other:
             raise NetfilterError(str(other) if other.forbidden else _NONE) from None
-    return sorted(found, key=lambda each: (each.seconds, each.address))
+    return sorted(found, key=lambda each: (each.seconds, each.source))
+
+
+def _add(sources: Sequence[Source], gone: Sequence[Source], seconds: int) -> None:
+    """Add sources in place of others."""
+    _change(
+        _nft("delete", gone) + _nft("add", sources, f" timeout {seconds}s"),
+        "".join(f"add {IPSET[_family(each)]} {each} timeout {seconds}\n" for each in sources),
+    )
+
+
+def _nft(verb: str, sources: Sequence[Source], more: str = "") -> str:
+    """A line for each family."""
+    by_family = {
+        family: ", ".join(f"{each}{more}" for each in sources if _family(each) == family)
+        for family in FAMILIES
+    }
+    return "".join(
+        f"{verb} element inet {TABLE} {NFT_SET[family]} {{ {each} }}\n"
+        for family, each in by_family.items()
+        if each
+    )
+
+
+def _within(sources: Sequence[Source], others: Sequence[Source]) -> list[Source]:
+    """Those sources that are one of others, or a part of one."""
+    there, prefixes = frozenset(others), {each.prefix for each in others}
+    return [
+        source
+        for source in sources
+        if any(prefix <= source.prefix and Source.of(source.packed, prefix) in there for prefix in prefixes)
+    ]
 
 
 def _change(nft: str, ipset: str) -> None:
@@ -91,7 +117,7 @@ def _change(nft: str, ipset: str) -> None:
     try:
         run("nft", "--file", "-", text=nft)
     except NetfilterError as error:
-        if error.forbidden:
+        if error.forbidden or _OVERLAP in str(error):
             raise
         try:
             run("ipset", "-exist", "restore", text=ipset)
@@ -107,13 +133,20 @@ def _nft_elements(name: str) -> list[Blocked]:
         for element in item.get("set", {}).get("elem", ())
         if isinstance(element, dict)
     ]
-    return [Blocked(str(each["val"]), int(each.get("expires", 0))) for each in elements]
+    return [Blocked(Source.read(_text(each["val"])), int(each.get("expires", 0))) for each in elements]
+
+
+def _text(value: str | dict[str, dict[str, str]]) -> str:
+    """An element's address or network, as nft writes either in JSON."""
+    return value if isinstance(value, str) else "{addr}/{len}".format(**value["prefix"])
 
 
 def _ipset_elements(name: str) -> list[Blocked]:
     lines = [line.split() for line in run("ipset", "save", name).splitlines()]
-    return [Blocked(line[2], int(line[4])) for line in lines if len(line) >= 5 and line[0] == "add"]
+    return [
+        Blocked(Source.read(line[2]), int(line[4])) for line in lines if len(line) >= 5 and line[0] == "add"
+    ]
 
 
-def _family(packed: bytes) -> Family:
-    return 4 if len(packed) == 4 else 6
+def _family(source: Source) -> Family:
+    return 4 if len(source.packed) == 4 else 6

@@ -93,7 +93,8 @@ class Ruleset:
                 f"    set {NFT_SET[family]} {{",
                 f"        type ipv{family}_addr",
                 f"        size {MAX_BLOCKED}",
-                "        flags timeout",
+                # Of IPv6 it holds networks too.
+                f"        flags {'timeout' if family == 4 else 'interval, timeout'}",
                 "    }",
                 "",
             ]
@@ -263,8 +264,8 @@ def _port_range(text: str) -> PortRange:
 
 
 def _ipset(family: Family) -> str:
-    kind = "inet" if family == 4 else "inet6"
-    return f"{IPSET[family]} hash:ip family {kind} maxelem {MAX_BLOCKED} timeout 0"
+    kind = "hash:ip family inet" if family == 4 else "hash:net family inet6"
+    return f"{IPSET[family]} {kind} maxelem {MAX_BLOCKED} timeout 0"
 
 
 def _tool(family: Family) -> str:

@@ -32,6 +32,12 @@ def fold(packed: bytes) -> bytes:
     return packed[12:] if len(packed) == 16 and packed.startswith(_MAPPED) else packed
 
 
+def network(packed: bytes, prefix: int) -> bytes:
+    """The first address of the network of ``prefix`` bits that a packed address is in."""
+    shift = len(packed) * 8 - prefix
+    return (int.from_bytes(packed) >> shift << shift).to_bytes(len(packed))
+
+
 def same_network(one: bytes, other: bytes, prefix: int) -> bool:
     """Whether two packed addresses of one family agree in their first ``prefix`` bits."""
     if one == other:

@@ -7,11 +7,12 @@ import pytest
 from monitor.enforce import blockset
 from monitor.enforce.blockset import Blocked
 from monitor.enforce.programs import NetfilterError
-from monitor.wire.address import pack
+from monitor.enforce.source import Source
 
-SOURCES = [pack("192.0.2.66"), pack("2001:db8::66"), pack("192.0.2.67")]
+SOURCES = [Source.read(each) for each in ("192.0.2.66", "2001:db8::/64", "192.0.2.67")]
 NFT_LISTING = """{"nftables": [{"metainfo": {}}, {"set": {"name": "blocked", "elem": [
-{"elem": {"val": "192.0.2.66", "timeout": 600, "expires": 42}}]}}]}"""
+{"elem": {"val": "192.0.2.66", "timeout": 600, "expires": 42}},
+{"elem": {"val": {"prefix": {"addr": "2001:db8::", "len": 64}}, "timeout": 600, "expires": 43}}]}}]}"""
 
 
 class Programs:
@@ -49,7 +50,7 @@ def test_nft_takes_all_addresses_of_a_family_at_once(programs: Programs) -> None
     blockset.add(SOURCES, 600)
     assert programs.told == (
         "add element inet replay_monitor blocked4 { 192.0.2.66 timeout 600s, 192.0.2.67 timeout 600s }\n"
-        "add element inet replay_monitor blocked6 { 2001:db8::66 timeout 600s }\n"
+        "add element inet replay_monitor blocked6 { 2001:db8::/64 timeout 600s }\n"
     )
 
 
@@ -58,19 +59,19 @@ def test_ipset_is_told_where_nft_has_no_set(programs: Programs) -> None:
     programs("ipset", REMEMBER)
     blockset.add(SOURCES[:2], 600)
     assert programs.told == (
-        "add replay_monitor4 192.0.2.66 timeout 600\nadd replay_monitor6 2001:db8::66 timeout 600\n"
+        "add replay_monitor4 192.0.2.66 timeout 600\nadd replay_monitor6 2001:db8::/64 timeout 600\n"
     )
 
 
 def test_what_nft_lists_is_read(programs: Programs) -> None:
     programs("nft", f"echo '{NFT_LISTING}'")
-    assert blockset.blocked() == [Blocked("192.0.2.66", 42)] * 2
+    assert blockset.blocked() == [Blocked(SOURCES[0], 42)] * 2 + [Blocked(SOURCES[1], 43)] * 2
 
 
 def test_what_ipset_lists_is_read(programs: Programs) -> None:
     programs("nft", MISSING)
     programs("ipset", "echo create x hash:ip; echo add replay_monitor4 192.0.2.66 timeout 42")
-    assert blockset.blocked() == [Blocked("192.0.2.66", 42)] * 2
+    assert blockset.blocked() == [Blocked(SOURCES[0], 42)] * 2
 
 
 @pytest.mark.parametrize("action", [blockset.blocked, blockset.clear])

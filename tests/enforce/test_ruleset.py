@@ -87,7 +87,7 @@ def test_what_comes_from_blocked_sources_is_dropped_before_it_would_be_queued() 
     dropped = [line.removesuffix(" -m set --match-set replay_monitor6 src -j DROP") for line in lines[::2]]
     assert queued == dropped
     assert len(queued) == 10
-    assert "create replay_monitor6 hash:ip family inet6 " in ipsets()
+    assert "create replay_monitor6 hash:net family inet6 " in ipsets()
     assert "match-set" not in Ruleset().iptables(4)
 
 

@@ -42,6 +42,22 @@ def rules(host: Host) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def make_set(host: Host, backend: str) -> None:
+    """The block set of this backend, and a queue."""
+    if backend == "ipset":
+        rules(host)
+        return
+    # Where the kernel has no queue statement for nft, its sets stand beside a queue of iptables.
+    script = command(host, "rules", "show", "--backend", "nft").stdout
+    script = script.replace("counter queue num 0", "counter accept")
+    host.run("sh", "-c", f"nft -f - <<'END'\n{script}END")
+    for program in ("iptables", "ip6tables"):
+        host.run(
+            *(program, "-w", "-t", "security", "-A", "INPUT", "-p", "udp", "--dport", str(PORT)),
+            *("-j", "NFQUEUE", "--queue-num", "0"),
+        )
+
+
 def block(more: str = "udp = true") -> str:
     """The configuration's table."""
     return f'[block]\nenabled = true\ndenials = 5\nwithin = "1m"\nduration = "1h"\n{more}\n'
@@ -73,17 +89,7 @@ def test_a_source_is_blocked_listed_and_let_through_again(
     network: Network, folder: Path, stage: Stage, backend: str
 ) -> None:
     alice, bob, charles = (network.host(name) for name in ("alice", "bob", "charles"))
-    if backend == "ipset":
-        rules(alice)
-    else:
-        # Where the kernel has no queue statement for nft, its sets stand beside a queue of iptables.
-        script = command(alice, "rules", "show", "--backend", "nft").stdout
-        script = script.replace("counter queue num 0", "counter accept")
-        alice.run("sh", "-c", f"nft -f - <<'END'\n{script}END")
-        alice.run(
-            *("iptables", "-w", "-t", "security", "-A", "INPUT", "-p", "udp", "--dport", str(PORT)),
-            *("-j", "NFQUEUE", "--queue-num", "0"),
-        )
+    make_set(alice, backend)
     octets, elsewhere = plain_invite(stage), (alice.address, 5070)
     daemon = Daemon(alice, folder, keys=None, tables=block())
     with (
@@ -113,6 +119,49 @@ def test_a_source_is_blocked_listed_and_let_through_again(
         assert again.returncode == 2
         assert "is not blocked" in again.stderr
         assert command(alice, "blocked", "clear").returncode == 0
+
+
+@pytest.mark.parametrize("backend", ["ipset", "nft"])
+def test_who_changes_his_address_within_his_ipv6_network_is_blocked_with_it(
+    network: Network, folder: Path, stage: Stage, backend: str
+) -> None:
+    alice, bob, charles = (network.host(name) for name in ("alice", "bob", "charles"))
+    alice.run("ip", "-6", "route", "add", "fd67::/48", "dev", "eth0")
+    for number in range(1, 9):
+        charles.run("ip", "-6", "address", "add", f"fd67::{number}/128", "dev", "eth0", "nodad")
+    bob.run("ip", "-6", "address", "add", "fd67:0:0:1::1/128", "dev", "eth0", "nodad")
+    make_set(alice, backend)
+    octets = plain_invite(stage)
+    daemon = Daemon(alice, folder, keys=None, tables=block())
+    with alice.socket(port=PORT, ipv6=True) as phone, bob.socket(ipv6=True) as caller:
+
+        def sends(host: Host, address: str, message: bytes) -> None:
+            with host.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+                sender.bind((address, 0))
+                sender.sendto(message, phone.getsockname())
+
+        caller.sendto(octets, phone.getsockname())
+        assert phone.recv(65536) == octets
+        for number in range(1, 6):
+            sends(charles, f"fd67::{number}", octets)
+        wait_until(lambda: blocked(alice) == ["fd67::/64"], "the block", process=daemon.process)
+        before = daemon.metric("replay_monitor_packets_total")
+        for number in range(6, 9):
+            sends(charles, f"fd67::{number}", octets)
+        fresh = plain_invite(stage)
+        sends(bob, "fd67:0:0:1::1", fresh)
+        assert phone.recv(65536) == fresh, "the network beside it is not blocked"
+        if backend == "ipset":
+            assert daemon.metric("replay_monitor_packets_total") == before + 1
+        # Alice's own network is hers: in that each answers for himself.
+        for _ in range(5):
+            sends(charles, charles.address6, octets)
+        wait_until(lambda: set(blocked(alice)) == {"fd67::/64", charles.address6}, "the second block")
+        done = command(alice, "blocked", "clear", "fd67::7")
+        assert (done.returncode, done.stdout) == (0, "Let through again: fd67::7.\n")
+        assert blocked(alice) == [charles.address6]
+        assert command(alice, "blocked", "clear", charles.address6).returncode == 0
+        assert blocked(alice) == []
 
 
 def test_without_a_set_it_is_told_how_to_have_one(network: Network, folder: Path) -> None:
