@@ -52,6 +52,11 @@ class Part:
         self._asked = ""
         """The method of the last request received."""
 
+    @property
+    def itself(self) -> str:
+        """Its own address with its tag, as From has it in a request within the dialog."""
+        raise NotImplementedError
+
     def send(self, *lines: str, body: str = NOTHING, again: bool = False) -> None:
         """Send a message; ``again``: until the next one comes, should it get lost."""
         text = "\n".join((*lines, body))
@@ -98,6 +103,24 @@ class Part:
             again=status >= 200 and self._asked == "INVITE",
         )
 
+    def request(self, method: str, number: int, body: str = NOTHING, *headers: str) -> None:
+        """A request within the dialog."""
+        self.send(
+            f"{method} [next_url] SIP/2.0",
+            "Via: SIP/2.0/[transport] [local_ip]:[local_port];"
+            f"branch=z9hG4bK-[pid]-[call_number]-{number}-{method}",
+            "[routes]",
+            f"From:{self.itself}",
+            "To:[$remote]",
+            "Call-ID: [call_id]",
+            f"CSeq: {number} {method}",
+            "Max-Forwards: 70",
+            CONTACT,
+            *headers,
+            body=body,
+            again=method != "ACK",
+        )
+
     def pause(self, milliseconds: int) -> None:
         """Let time pass."""
         self._steps.append(f'<pause milliseconds="{milliseconds}"/>')
@@ -132,6 +155,11 @@ class Caller(Part):
     sender, recipient = "caller-of-[service]", "[service]"
     """Users in From and To."""
 
+    @property
+    def itself(self) -> str:
+        """See ``Part``."""
+        return f" <sip:{self.sender}@example.org>;tag=[pid]c[call_number]"
+
     def invite(self, body: str = NOTHING, *headers: str) -> None:
         """The first INVITE, and again with credentials when the proxy asks for them."""
         self._first("INVITE", 1, body, *headers)
@@ -146,7 +174,7 @@ class Caller(Part):
         self.send(
             f"{method} sip:[service]@example.org SIP/2.0",
             f"Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=z9hG4bK-[pid]-[call_number]-{number}",
-            f"From: <sip:{self.sender}@example.org>;tag=[pid]c[call_number]",
+            f"From:{self.itself}",
             to,
             "Call-ID: [call_id]",
             f"CSeq: {number} {method}",
@@ -169,24 +197,6 @@ class Caller(Part):
         """CANCEL the INVITE."""
         self._first("CANCEL", 2, NOTHING)
 
-    def request(self, method: str, number: int, body: str = NOTHING, *headers: str) -> None:
-        """A request within the dialog."""
-        self.send(
-            f"{method} [next_url] SIP/2.0",
-            "Via: SIP/2.0/[transport] [local_ip]:[local_port];"
-            f"branch=z9hG4bK-[pid]-[call_number]-{number}-{method}",
-            "[routes]",
-            f"From: <sip:{self.sender}@example.org>;tag=[pid]c[call_number]",
-            "To:[$remote]",
-            "Call-ID: [call_id]",
-            f"CSeq: {number} {method}",
-            "Max-Forwards: 70",
-            CONTACT,
-            *headers,
-            body=body,
-            again=method != "ACK",
-        )
-
     def reinvite(self, number: int, body: str) -> None:
         """Offer anew within the dialog."""
         self.request("INVITE", number, body)
@@ -203,6 +213,11 @@ class Caller(Part):
 
 class Callee(Part):
     """The end that is called."""
+
+    @property
+    def itself(self) -> str:
+        """See ``Part``."""
+        return "[$local];tag=[pid]a[call_number]"
 
     def called(self) -> None:
         """Wait for the INVITE."""
@@ -225,23 +240,6 @@ class Callee(Part):
             CONTACT,
             body=body,
             again=True,
-        )
-
-    def request(self, method: str, number: int, body: str = NOTHING) -> None:
-        """A request within the dialog."""
-        self.send(
-            f"{method} [next_url] SIP/2.0",
-            "Via: SIP/2.0/[transport] [local_ip]:[local_port];"
-            f"branch=z9hG4bK-[pid]-[call_number]-{number}-{method}",
-            "[routes]",
-            "From:[$local];tag=[pid]a[call_number]",
-            "To:[$remote]",
-            "Call-ID: [call_id]",
-            f"CSeq: {number} {method}",
-            "Max-Forwards: 70",
-            CONTACT,
-            body=body,
-            again=method != "ACK",
         )
 
 

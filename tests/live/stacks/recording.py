@@ -142,11 +142,11 @@ _CALL = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\r\n]+)", re.IGNORECASE)
 _END = re.compile(rb"(?:BYE|CANCEL) sips?:|SIP/2\.0 (?!401|407|422|491)[3-6]\d\d ")
 
 
-def over(recording: Path) -> set[str]:
-    """Call-IDs of calls whose end was recorded. Under loss some have none: their dialogs go on."""
-    ended: set[str] = set()
+def over(recording: Path) -> dict[str, int]:
+    """Call-IDs of calls whose end was recorded, and when that was. Under loss some have none: they go on."""
+    ended: dict[str, int] = {}
     with open_capture(str(recording)) as capture:
         for frame in capture:
             if _END.search(frame.data):
-                ended.update(call.decode("latin-1").strip() for call in _CALL.findall(frame.data))
+                ended |= {call.decode("latin-1").strip(): frame.time for call in _CALL.findall(frame.data)}
     return ended
