@@ -1,7 +1,6 @@
 """Bodies of messages: plain SDP, multipart, S/MIME in its transfer encodings (RFC 8551, RFC 3261 §23)."""
 
 import base64
-import gzip
 import random
 import zlib
 from collections.abc import Sequence
@@ -58,7 +57,9 @@ def note(text: str) -> Body:
 
 def compressed(body: Body, coding: Literal["gzip", "deflate"]) -> Body:
     """The body under a Content-Encoding (RFC 3261 §20.12)."""
-    content = gzip.compress(body.content, mtime=0) if coding == "gzip" else zlib.compress(body.content)
+    # gzip.compress names another operating system in its header since Python 3.13.
+    encoder = zlib.compressobj(9, wbits=31) if coding == "gzip" else zlib.compressobj()
+    content = encoder.compress(body.content) + encoder.flush()
     return Body((*body.headers, ("Content-Encoding", coding)), content)
 
 
