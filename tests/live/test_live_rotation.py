@@ -3,12 +3,12 @@
 import base64
 import gzip
 import json
-import os
 import random
 import re
 import shutil
 import threading
 from collections import Counter
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -42,7 +42,11 @@ def configuration(folder: Path, pid: int) -> str:
 
 def writes_to(pid: int, path: Path) -> bool:
     """Whether a process has that very file open."""
-    return any(os.path.realpath(each) == str(path) for each in Path(f"/proc/{pid}/fd").iterdir())
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if each.samefile(path):
+                return True
+    return False
 
 
 def call_ids(file: Path) -> list[str]:
