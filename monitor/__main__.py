@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Collection
 from errno import EDQUOT, EFBIG, EIO, ENOSPC
+from io import TextIOWrapper
 from pathlib import Path
 
 from monitor.cli.helping import Formatter, sentence
@@ -52,8 +53,11 @@ def parser(commands: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is the command's, 2 for bad usage or bad input."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # It was closed: the exit status tells all the same.
+        stream = getattr(sys, name)
+        if stream is None:  # It was closed: the exit status tells all the same.
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif isinstance(stream, TextIOWrapper):  # Not every locale, and no file name, is UTF-8.
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

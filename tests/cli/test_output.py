@@ -40,6 +40,18 @@ def test_nobody_reads_on() -> None:
     assert (done.returncode, done.stderr) == (2, "")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_what_standard_output_cannot_spell_is_written_out(encoding: str) -> None:
+    done = subprocess.run(
+        (*COMMAND, "check-config", b"nowhere/\xc3\xa9\xff.toml"),
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+    )
+    letter = "é" if encoding.startswith("utf-8") else r"\xe9"
+    said = f"nowhere/{letter}\\udcff.toml: cannot be read: No such file or directory\n"
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (2, said, b"")
+
+
 def test_an_interrupt_while_a_command_is_loaded_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(name: str) -> None:
         raise KeyboardInterrupt
