@@ -56,7 +56,7 @@ from monitor.record import Record
 from monitor.rehearsal import MEANINGS, Failure, Rehearsal
 from monitor.reload import Reloader
 from monitor.service import MeasuredStore, Service
-from monitor.store.location import open_store
+from monitor.store.location import open_store, public_url
 from monitor.toolbox.registry import RegistryError
 from monitor.toolbox.template import TemplateError
 from monitor.wire.frame import NANOSECONDS, Frame
@@ -240,7 +240,7 @@ def _start(options: argparse.Namespace, stack: ExitStack) -> Service:
         "ruling on queue %s with %d private key(s), associations in %s, metrics at %s",
         ", ".join(map(str, numbers)),
         len(directory.holdings),
-        config.store.url,
+        public_url(config.store.url),
         config.metrics.listen or "nowhere",
     )
     return service

@@ -4,6 +4,7 @@ from monitor.antireplay.policy import DEFAULT_OUTCOMES, Policy
 from monitor.config.model import Config
 from monitor.config.quantity import duration_text
 from monitor.config.selector import Selector
+from monitor.store.location import MEMORY, public_url
 from monitor.wire import address
 
 
@@ -14,10 +15,13 @@ def summary(config: Config) -> list[str]:
     policies = [(_selected(selector), policy) for selector, policy in config.policies.entries]
     policies.append(("all" if not policies else "all else", config.policies.default))
     full = "pass unjudged" if queue.fail_open else "are dropped"
-    outlasts = "a loss of power" if store.durability == "power" else "the daemon"
+    if store.url in MEMORY:
+        outlasts = "forgotten when the daemon ends"
+    else:
+        outlasts = f"outlasts {'a loss of power' if store.durability == 'power' else 'the daemon'}"
     return [
         f"queue     {_words(queue.numbers)}: {queue.length} packets, further ones {full}",
-        f"store     {store.url}: outlasts {outlasts}, records kept {kept}",
+        f"store     {public_url(store.url)}: {outlasts}, records kept {kept}",
         f"secret    {config.secret.file}",
         f"keys      {keys.directory or 'none: envelopes are told apart unopened'}",
         f"evidence  {_evidence(config)}",

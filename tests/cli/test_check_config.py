@@ -75,6 +75,19 @@ def test_a_right_one_is_summed_up(check: Checks, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ('url = "memory:"\ndurability = "power"', "memory:: forgotten when the daemon ends"),
+        ('url = "redis://me:sesame@192.0.2.9/1"', "redis://192.0.2.9/1: outlasts the daemon"),
+    ],
+)
+def test_what_a_store_outlasts(check: Checks, store: str, said: str) -> None:
+    status, lines = check(f"[store]\n{store}\n")
+    assert status == 0
+    assert f"  store     {said}, records kept by certificate" in lines
+
+
 def test_an_empty_one_is_right(check: Checks) -> None:
     status, lines = check("")
     assert status == 0

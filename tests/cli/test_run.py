@@ -5,6 +5,7 @@ import datetime
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,6 +16,7 @@ from monitor.capture.packet import QueueError
 from monitor.cli import run
 from monitor.keys.directory import Directory
 from monitor.keys.ring import load as load_keys
+from monitor.store.memory import MemoryStore
 from monitor.wire.frame import NANOSECONDS
 
 KEYS = Path(__file__).parents[2] / "pcaps" / "keys"
@@ -133,6 +135,20 @@ def test_a_recording_is_for_its_owner_only(config: Path, tmp_path: Path) -> None
     finally:
         os.umask(old)
     assert (tmp_path / "seen.pcap").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_log_does_not_tell_a_stores_password(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(config.read_text().replace("memory:", "redis://me:sesame@192.0.2.9/1"))
+    monkeypatch.setattr(run, "open_store", lambda url, **options: MemoryStore())
+    monkeypatch.setattr(run, "_queues", lambda *options: [])
+    monkeypatch.setattr(run, "Service", Mock())
+    monkeypatch.setattr("signal.signal", Mock())
+    assert main(["run", "--config", str(config)]) == 0
+    said = capsys.readouterr().err
+    assert "associations in redis://192.0.2.9/1," in said
+    assert "sesame" not in said
 
 
 def test_associations_outlast_the_newest_certificate_of_a_held_key() -> None:
