@@ -123,14 +123,12 @@ def _write(recipes: Iterable[Recipe], options: argparse.Namespace) -> None:
     rows = []
     for recipe in recipes:
         scenario = recipe.made(setting)
-        path = out / f"{scenario.name}.{form}"
-        _save(scenario.frames, path, form)
-        policy = ""
+        _save(scenario.frames, out / f"{scenario.name}.{form}", form)
         if scenario.policy != Policy():
-            policy = f"{scenario.name}.toml"
-            (out / policy).write_text(policy_toml(scenario.policy))
-        rows.append((scenario, str(path), policy))
+            (out / f"{scenario.name}.toml").write_text(policy_toml(scenario.policy))
+        rows.append((scenario, str(len(scenario.frames))))
     _print(rows, sys.stdout)
+    print(f"\nIn {out}/, a .{form} each, with a .toml beside it where the configuration is its own.")
 
 
 def _write_joined(recipes: Iterable[Recipe], out: Path, options: argparse.Namespace) -> None:
@@ -145,7 +143,7 @@ def _write_joined(recipes: Iterable[Recipe], out: Path, options: argparse.Namesp
     rows, first = [], 1
     for scenario in scenarios:
         last = first + len(scenario.frames) - 1
-        rows.append((scenario, f"{options.out} {first}–{last}", "" if scenario.policy == Policy() else "own"))
+        rows.append((scenario, f"{first}–{last}"))
         first = last + 1
     _print(rows, sys.stderr if options.out == "-" else sys.stdout)
 
@@ -155,17 +153,16 @@ def _save(frames: Sequence[Frame], path: Path, form: str) -> None:
         write(frames, file, "pcapng" if form == "pcapng" else "pcap")
 
 
-def _print(rows: Iterable[tuple[Scenario, str, str]], out: TextIO) -> None:
-    """What was written, and what is to be said of it."""
+def _print(rows: Iterable[tuple[Scenario, str]], out: TextIO) -> None:
+    """What was written, and what is to be said of it, in 80 columns."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("scenario", no_wrap=True)
     for column in ("frames", "messages", "accept", "deny"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("config", no_wrap=True)
-    table.add_column("where", overflow="fold")
-    for scenario, where, policy in rows:
-        counts = (len(scenario.frames), len(scenario.messages), scenario.accepted, scenario.denied)
-        table.add_row(scenario.name, *map(str, counts), policy, where)
+    for scenario, frames in rows:
+        counts = map(str, (len(scenario.messages), scenario.accepted, scenario.denied))
+        table.add_row(scenario.name, frames, *counts, "" if scenario.policy == Policy() else "own")
     Console(file=out).print(table)
 
 

@@ -67,8 +67,12 @@ def test_standard_output_is_the_capture_alone(
     assert b"verbatim" in written.err
 
 
-def test_the_configuration_beside_a_capture_is_the_scenarios_policy(tmp_path: Path) -> None:
+def test_the_configuration_beside_a_capture_is_the_scenarios_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert simulate("--out", str(tmp_path)) == 0
+    assert "…" not in capsys.readouterr().out, "80 columns are enough"
     written = {path.stem for path in tmp_path.glob("*.toml")}
     for recipe in RECIPES.values():
         if recipe.name in written:
