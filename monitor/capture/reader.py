@@ -25,7 +25,7 @@ class Reader:
     """
 
     def __init__(self, path: str, *, hashed: bool = False) -> None:
-        self.name = "standard input" if path == "-" else path
+        self.name = "standard input" if path == "-" else _shown(path)
         self.size = 0
         """Octets of the file as stored, 0 where that is unknown (a pipe)."""
         self.position = 0
@@ -139,3 +139,10 @@ class Reader:
         if self._hash is not None and data:
             self._hash.update(data)
         return data or b""
+
+
+def _shown(path: str) -> str:
+    """A path for people: a line end or a terminal's command in it, which others may have put there, is told
+    as an escape sequence.
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in path)

@@ -34,6 +34,19 @@ def test_a_captures_start_lines_and_details(tmp_path: Path, capsys: pytest.Captu
     assert harmless(out)
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_captures_name(cut: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"{tmp_path}/{HOSTILE}\n.pcap"
+    if cut:
+        capture(Path(path), udp("192.0.2.5", "192.0.2.1", invite(sdp("A" * 40))))
+        with Path(path).open("r+b") as file:
+            file.truncate(60)
+    assert main(["replay", path]) == (0 if cut else 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert r"\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\n.pcap: c" in line
+    assert harmless(line)
+
+
 @pytest.mark.parametrize("action", ["list", "show", "forget"])
 def test_what_is_kept_of_a_call_id(action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     secret, url = tmp_path / "secret", f"sqlite:///{tmp_path}/a.db"
