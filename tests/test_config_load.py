@@ -229,6 +229,16 @@ directory = "x"
         (b"[policy]\nrelays = {}\n", 'monitor.toml:2: policy.relays: must be a list, as in ["192.0.2.10"]'),
         (b"[store]\nurl = 5\n", "monitor.toml:2: store.url: must be a store's URL in quotes"),
         (b'[store]\nurl = "sqlite:///"\n', "monitor.toml:2: store.url: sqlite:///: names no file"),
+        (
+            b'[store]\nurl = "redis://h/one"\n',
+            'monitor.toml:2: store.url: redis://h/one: "one" is no database number',
+        ),
+        (
+            b'[store]\nurl = "redis://h:99999/1"\n',
+            "monitor.toml:2: store.url: a server's URL is none: Port out of",
+        ),
+        (b'[store]\nurl = "redis://h:0/1"\n', "monitor.toml:2: store.url: redis://h:0/1: port 0 is none"),
+        (b'[store]\nurl = "unix://"\n', "monitor.toml:2: store.url: unix://: names no socket"),
         (b"policies = 5\n", "monitor.toml:1: policies: must be text in quotes, is 5"),
         (b'\npolicies = "none"\n', 'monitor.toml:2: policies: "none" is no directory, and no file fits it'),
         (b"[queue]\nnumbers = []\n", "monitor.toml:2: queue.numbers: is an empty list"),
@@ -243,6 +253,11 @@ directory = "x"
 def test_one_thing_wrong(file: Path, text: bytes, problem: str) -> None:
     (found,) = problems(file, text)
     assert found.startswith(problem)
+
+
+def test_a_mark_at_the_beginning_means_nothing(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf[policy]\nstrict = true\n")
+    assert load(file).policies.default.strict
 
 
 def test_no_file(file: Path) -> None:

@@ -47,7 +47,7 @@ def read_document(path: Path) -> Document:
     if len(octets) > SIZE:
         raise ConfigError([Problem(path, 0, "", f"is longer than {SIZE} octets")])
     try:
-        text = octets.decode()
+        text = octets.decode("utf-8-sig")  # editors that write a mark at the beginning mean nothing by it
         return Document(path, tomllib.loads(text), key_lines(text))
     except UnicodeDecodeError as error:
         line = octets.count(b"\n", 0, error.start) + 1

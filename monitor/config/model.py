@@ -112,7 +112,8 @@ class PolicyTable(Table):
     )
     originator_silence: Duration = Field(
         default=30 * 86400 * NANOSECONDS,
-        description="Silence after which an originator may come from anywhere again.",
+        description="Silence at the bound source (told to a thousandth) after which an originator may come"
+        " from anywhere again.",
     )
     strict: Flag = Field(
         default=False,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo
 
 from monitor.antireplay.table import StoreError
-from monitor.store.location import FORMS, MEMORY, SERVERS, sqlite_path
+from monitor.store.location import FORMS, MEMORY, SERVERS, check_server, sqlite_path
 from monitor.wire import address
 from monitor.wire.frame import NANOSECONDS
 
@@ -174,12 +174,14 @@ def _endpoint(value: object) -> Endpoint | None:
 def _store_url(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be a store's URL in quotes (write {FORMS})")
-    if value.startswith("sqlite:"):
-        try:
+    try:
+        if value.startswith("sqlite:"):
             sqlite_path(value)
-        except StoreError as error:
-            raise ValueError(str(error)) from None
-    elif value not in MEMORY and not value.startswith(SERVERS):
+        elif value.startswith(SERVERS):
+            check_server(value)
+    except StoreError as error:
+        raise ValueError(str(error)) from None
+    if value not in MEMORY and not value.startswith(("sqlite:", *SERVERS)):
         raise ValueError(f'"{value}" is no store (write {FORMS})')
     return value
 

@@ -1,5 +1,6 @@
 """Where a store is: the URLs ``memory:``, ``sqlite:///PATH``, ``redis://HOST:PORT/NUMBER``, ``unix://PATH``."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ def open_store(
             sqlite_path(url), secret_check=secret_check, durability=durability, readonly=readonly
         )
     if url.startswith(SERVERS):
+        check_server(url)
         from monitor.store.redis import RedisStore
 
         return RedisStore(url, secret_check=secret_check, durability=durability, readonly=readonly)
@@ -51,6 +53,28 @@ def public_url(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=host, query="").geturl()
+
+
+def check_server(url: str) -> None:
+    """See that the URL of a server is one: redis-py takes a database that is no number for 0.
+
+    :raises StoreError: it does not.
+    """
+    try:
+        parts = urlsplit(url)
+        public = public_url(url)
+        number = parts.port
+    except ValueError as error:
+        raise StoreError(f"a server's URL is none: {error}; write redis://HOST:PORT/NUMBER") from error
+    if number == 0:
+        raise StoreError(f"{public}: port 0 is none; write redis://HOST:PORT/NUMBER")
+    if parts.scheme == "unix":
+        if not parts.path.strip("/"):
+            raise StoreError(f"{url}: names no socket; write unix:///SOCKET")
+    elif parts.path.strip("/") and not re.fullmatch(r"/[0-9]+/?", parts.path):
+        raise StoreError(
+            f'{public}: "{parts.path[1:]}" is no database number; write redis://HOST:PORT/NUMBER'
+        )
 
 
 def sqlite_path(url: str) -> Path:
